@@ -6,7 +6,8 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 ///
 /// The message says what was found, what was expected and what to try. To react to one kind, ask for it by its type:
 /// the kinds of each module ([`VectorError`](crate::errors::VectorError), [`SolverError`](crate::solver::SolverError), …) are
-/// public and `#[non_exhaustive]`. Cloning is cheap.
+/// public and `#[non_exhaustive]`. Cloning is cheap. `{:?}` prints the message too, so that `unwrap` and a `main` that returns
+/// the error show it; `{:#?}` prints the fields of the kind.
 ///
 /// # Example
 /// ```
@@ -45,9 +46,10 @@ impl fmt::Display for Error {
     }
 }
 
+/// The message, since `unwrap` and a `main` that returns the error print this; with `{:#?}` the fields of the kind.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        if f.alternate() { fmt::Debug::fmt(&self.0, f) } else { fmt::Display::fmt(&self.0, f) }
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
         let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(inner.clone());
         let error = Error::from(boxed).clone();
         assert_eq!(error.downcast_ref(), Some(&inner));
-        assert_eq!(format!("{error:?}"), format!("{inner:?}"));
+        assert_eq!(format!("{error:#?}"), format!("{inner:#?}"));
+        assert_eq!(format!("{error:?}"), inner.to_string());
     }
 }

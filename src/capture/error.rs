@@ -31,8 +31,8 @@ pub enum CaptureError {
          not. The model itself: use the one that the closure is given. A tensor: put it into the batch, or use \
          `t.without_autodiff().to_device(&x.device())` in the closure. A module: capture the tuple `(model, \
          other.no_grad())`, or use `other.valid().to_device(&x.device())` in the closure. A criterion: build it in \
-         the closure, or capture it in the tuple. A tensor made in the closure or in a layer: make it on the device \
-         of an argument"
+         the closure, or capture it in the tuple. A field of a batch type of your own: map it in `map_tensors`. A \
+         tensor made in the closure or in a layer: make it on the device of an argument"
     )]
     Outside {
         /// What was recorded before.

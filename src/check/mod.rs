@@ -35,6 +35,8 @@ use crate::{
 use derivatives::{Derivatives, Differentiated};
 
 const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::with_likelihood`";
+const NO_LAYERS: &str =
+    "K-FAC finds no layer: `Kfac::coverage` says how parameters are approximated";
 
 /// A check of an objective's gradient, Hessian, Gauss-Newton matrix and K-FAC, like `gradcheck` in PyTorch.
 ///
@@ -231,6 +233,7 @@ impl CurvatureCheck {
             return skipped("the loss is not the likelihood's");
         }
         let (blocks, layers) = match kfac::layer_errors(objective, likelihood, (kfac, *seed)) {
+            Ok(layers) if layers.is_empty() => return skipped(NO_LAYERS),
             Ok(layers) => (kfac::blocks(&layers), layers),
             Err(error) => (settled(Check::KfacBlocks, Err(error)), Vec::new()),
         };

@@ -12,25 +12,32 @@ use super::{Communicator, CommunicatorError};
 pub(crate) struct Ranks {
     communicator: Arc<dyn Communicator>,
     /// How many objectives have been shared.
-    objectives: AtomicU64,
+    objectives: Arc<AtomicU64>,
 }
 
-/// The ranks of every communicator in use, so that all objectives shared by one are numbered together.
-static ALL: Mutex<Vec<Weak<Ranks>>> = Mutex::new(Vec::new());
+/// A communicator in use, and how many objectives have been shared by it.
+type Numbered = (Weak<dyn Communicator>, Arc<AtomicU64>);
+
+/// Every communicator in use: all objectives shared by one are numbered together, for as long as it lives. How long the
+/// objectives live may differ from rank to rank.
+static ALL: Mutex<Vec<Numbered>> = Mutex::new(Vec::new());
 
 impl Ranks {
-    /// The ranks of a communicator, the same ones whenever it is given.
+    /// The ranks of a communicator.
     pub fn of(communicator: Arc<dyn Communicator>) -> Arc<Self> {
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|ranks| ranks.strong_count() > 0);
-        let address = |one: &Arc<dyn Communicator>| Arc::as_ptr(one).cast::<()>();
-        let mut known = all.iter().filter_map(Weak::upgrade);
-        let found = known.find(|ranks| address(&ranks.communicator) == address(&communicator));
-        found.unwrap_or_else(|| {
-            let made = Arc::new(Self { communicator, objectives: AtomicU64::new(0) });
-            all.push(Arc::downgrade(&made));
-            made
-        })
+        all.retain(|(known, _)| known.strong_count() > 0);
+        let address = Arc::as_ptr(&communicator).cast::<()>();
+        let found = all.iter().find(|(known, _)| known.as_ptr().cast::<()>() == address);
+        let objectives = match found {
+            Some((_, objectives)) => Arc::clone(objectives),
+            None => {
+                let objectives = Arc::default();
+                all.push((Arc::downgrade(&communicator), Arc::clone(&objectives)));
+                objectives
+            }
+        };
+        Arc::new(Self { communicator, objectives })
     }
 
     pub fn rank(&self) -> usize {
@@ -109,5 +116,7 @@ mod tests {
         let first = Ranks::of(members[0].clone());
         let (again, other) = (Ranks::of(members[0].clone()), Ranks::of(members[1].clone()));
         assert_eq!((first.number(), again.number(), other.number()), (0, 1, 0));
+        drop((first, again));
+        assert_eq!(Ranks::of(members[0].clone()).number(), 2);
     }
 }

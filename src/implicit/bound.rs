@@ -36,6 +36,8 @@ struct Moved<B: AutodiffBackend> {
     /// ‖r₁‖
     residual_norm: f64,
     hypergradient: ParamVector<B>,
+    /// The sum of the norms of its two parts.
+    size: f64,
 }
 
 /// The bound, and the length of the Newton step; `None` if nothing came closer to a solution.
@@ -58,7 +60,7 @@ pub(super) fn bound<B: AutodiffBackend>(
     let moved = moved(function, solved, (&step, &correction))?;
     let (distance, solve) = (step.norm()?, solve_part.norm()?);
     let stationarity = moved.hypergradient.clone().sub(&refined)?.norm()?;
-    let rounding = 10.0 * epsilon * (solved.gradient.norm()? + moved.hypergradient.norm()?);
+    let rounding = 10.0 * epsilon * (solved.size + moved.size);
     let parts = ErrorBound { solve, stationarity, remainder: rounding, proven: false };
 
     let config = &function.config;
@@ -106,13 +108,16 @@ fn moved<B: AutodiffBackend>(
         }
         None => (guess, rest),
     };
-    let hypergradient = slope.hyper.sub(&there.mixed.apply_adjoint(&x)?)?;
+    let pulled = there.mixed.apply_adjoint(&x)?;
+    let size = slope.hyper.norm()? + pulled.norm()?;
+    let hypergradient = slope.hyper.sub(&pulled)?;
     hypergradient.expect_finite("the hypergradient after a Newton step")?;
     Ok(Moved {
         gradient_norm: inner.norm()?,
         solved_norm: x.norm()?,
         residual_norm: left.norm()?,
         hypergradient,
+        size,
         function: there,
     })
 }

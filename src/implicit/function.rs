@@ -13,6 +13,9 @@ use crate::{
     tensor::DefaultBackend,
 };
 
+/// What a product with M or its transpose is called.
+pub(super) const MIXED_PRODUCT: &str = "the product with the mixed derivative";
+
 /// The minimizer of an inner objective as a function of hyperparameters, differentiated at one (θ, η).
 ///
 /// ```text
@@ -200,7 +203,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// (dθ*/dη)ᵀw = −Mᵀ(A + λI)⁻¹w: the derivative of ⟨w, θ*(η)⟩ with respect to η.
     ///
     /// # Errors
-    /// A vector outside the space of the model's parameters; those of the solver.
+    /// A vector outside the space of the model's parameters; those of the solver; a product with M that is NaN or infinite.
     #[inline(never)]
     pub fn adjoint(
         &self,
@@ -209,6 +212,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ) -> Result<ImplicitProduct<B>, Error> {
         let solution = solver.solve(&self.matrix, cotangent)?;
         let vector = self.mixed.apply_adjoint(&solution.x)?.neg();
+        vector.expect_finite(MIXED_PRODUCT)?;
         Ok(ImplicitProduct { vector, solve: solution.report })
     }
 
@@ -224,9 +228,10 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ) -> Result<Vec<ImplicitProduct<B>>, Error> {
         let solutions = solver.solve_many(&self.matrix, cotangents)?;
         let solved: Vec<_> = solutions.iter().map(|solution| solution.x.clone()).collect();
-        let vectors = self.mixed.apply_adjoint_many(&solved)?.into_iter();
+        let vectors = self.mixed.apply_adjoint_many(&solved)?;
+        vectors.iter().try_for_each(|vector| vector.expect_finite(MIXED_PRODUCT))?;
         let reports = solutions.into_iter().map(|solution| solution.report);
-        let products = vectors.zip(reports);
+        let products = vectors.into_iter().zip(reports);
         Ok(products
             .map(|(vector, solve)| ImplicitProduct { vector: vector.neg(), solve })
             .collect())

@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     ErrorBound, HypergradientReport, ImplicitError, ImplicitFunction, InnerCurvature,
-    OuterObjective, Verdict, bound,
+    OuterObjective, Verdict, bound, function::MIXED_PRODUCT,
 };
 use crate::{
     error::Error,
@@ -42,6 +42,8 @@ pub(super) struct Solved<'a, B: AutodiffBackend> {
     /// ∂L/∂θ − (H + λI)w
     pub residual: ParamVector<B>,
     pub slope_norm: f64,
+    /// ‖∂L/∂η‖ + ‖Mᵀw‖, which rounding is relative to: the two may cancel.
+    pub size: f64,
     /// ∂ℒ/∂θ
     pub inner_gradient: ParamVector<B>,
     pub gradient: ParamVector<B>,
@@ -61,7 +63,8 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// # Cost
     /// A gradient of each objective, one solve, a mixed product and a Hessian product for the residual. The error bound
     /// costs as much again at θ₁ (see below), and a solve with two right-hand sides at θ.
-    /// [`with_error_bound(false)`](super::ImplicitConfig) leaves it out.
+    /// [`with_error_bound(false)`](super::ImplicitConfig) leaves it out; a solver that then knows no eigenvalue costs a
+    /// product with A more, for the distance from the minimizer.
     ///
     /// # Error bound
     /// Let θ₁ be one Newton step from θ, F the hypergradient as a function of θ, and F̃ its values with inexact solves. Then
@@ -144,13 +147,15 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         let preconditioner = options.preconditioner();
         let solution = solver.solve_with(&self.matrix, &slope.model, options)?;
         let pulled = self.mixed.apply_adjoint(&solution.x)?;
-        pulled.expect_finite("the product with the mixed derivative")?;
+        pulled.expect_finite(MIXED_PRODUCT)?;
+        let (direct_norm, indirect_norm) = (slope.hyper.norm()?, pulled.norm()?);
         let solved = Solved {
             outer,
             solver,
             preconditioner,
             residual: self.residual(&slope.model, &solution.x)?,
             slope_norm: slope.model.norm()?,
+            size: direct_norm + indirect_norm,
             inner_gradient: inner.model,
             gradient: slope.hyper.clone().sub(&pulled)?,
             x: solution.x.clone(),
@@ -159,9 +164,14 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         let bound = self.bounded(&solved, &solution)?;
         let mut report = self.report(&solved, solution)?;
         (report.inner_value, report.outer_value) = (inner.value, slope.value);
-        (report.direct_norm, report.indirect_norm) = (slope.hyper.norm()?, pulled.norm()?);
+        (report.direct_norm, report.indirect_norm) = (direct_norm, indirect_norm);
         if let Some(Some((error, distance))) = bound {
             (report.error, report.distance) = (Some(error), Some(distance));
+        } else if report.distance.is_none()
+            && report.stationarity > 0.0
+            && report.solve.stop.is_success()
+        {
+            report.distance = self.least_distance(&solved.inner_gradient)?;
         }
         let unbounded = bound.is_some_and(|bound| bound.is_none()) || !report.residual.is_finite();
         let report = report.judged(unbounded);
@@ -196,6 +206,14 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
             Err(error) if is_not_finite(&error) => Ok(Some(None)),
             Err(error) => Err(error),
         }
+    }
+
+    /// At most the length of a Newton step, whatever the signs of the eigenvalues, by the inequality of Cauchy and
+    /// Schwarz: ‖g‖² = ⟨(A + λI)⁻¹g, (A + λI)g⟩.
+    fn least_distance(&self, gradient: &ParamVector<B>) -> Result<Option<f64>, Error> {
+        let (norm, product) = (gradient.norm()?, self.matrix.apply(gradient)?.norm()?);
+        // Formats such as JSON cannot hold an infinite number.
+        Ok(product.is_finite().then(|| (norm / product * norm).min(f64::MAX)))
     }
 
     fn report(

@@ -61,7 +61,7 @@ pub struct HypergradientReport {
     /// ‖θ‖.
     pub parameter_norm: f64,
     /// About ‖θ − θ*‖: the length of a Newton step where the error was bounded, otherwise ‖∂ℒ/∂θ‖ over the smallest
-    /// known eigenvalue.
+    /// known eigenvalue, or, if no positive one is known, ‖∂ℒ/∂θ‖²/‖(A + λI)∂ℒ/∂θ‖, which is at most the length of that step.
     pub distance: Option<f64>,
     /// At most ‖θ − θ*‖: ‖∂ℒ/∂θ‖/(μ + λ), a theorem for the [strong convexity](super::ImplicitConfig::strong_convexity) μ
     /// that the caller stated.
@@ -98,7 +98,10 @@ impl HypergradientReport {
             let total = error.total();
             total.is_nan() || total > LARGE_ERROR * scale
         };
-        let negative = self.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0);
+        // A preconditioner changes eigenvalues, and none of their signs.
+        let spectrum = self.solve.spectrum.map(|spectrum| spectrum.smallest);
+        let mut smallest = self.smallest_eigenvalue.into_iter().chain(spectrum);
+        let negative = smallest.any(|smallest| smallest < 0.0);
         self.verdict = if negative && self.solve.is_indefinite() {
             Verdict::Indefinite
         } else if !self.solve.stop.is_success() {
@@ -122,12 +125,16 @@ impl HypergradientReport {
     pub fn advice(&self) -> String {
         match self.verdict {
             Verdict::Sound => "Nothing speaks against this hypergradient.".into(),
-            Verdict::Indefinite => format!(
-                "The inner matrix has an eigenvalue of {:.3e} or less, so θ is no minimum of the inner problem: train it \
-                 further, add damping well above the size of that eigenvalue (which adds λ/2·‖θ − θ̂‖² to the inner problem), or \
-                 take the Gauss-Newton matrix.",
-                self.smallest_eigenvalue.unwrap_or(f64::NAN)
-            ),
+            Verdict::Indefinite => {
+                let known = |smallest| format!("an eigenvalue of {smallest:.3e} or less");
+                let found = self.smallest_eigenvalue.filter(|smallest| *smallest < 0.0);
+                format!(
+                    "The inner matrix has {}, so θ is no minimum of the inner problem: train it further, add damping well above \
+                     the size of that eigenvalue (which adds λ/2·‖θ − θ̂‖² to the inner problem), or take the Gauss-Newton \
+                     matrix.",
+                    found.map_or_else(|| "a negative eigenvalue".into(), known)
+                )
+            }
             Verdict::Unsolved => format!(
                 "The solver stopped with a relative residual of {:.1e}, which is right only for a truncated hypergradient: {}",
                 self.relative_residual, self.solve.stop

@@ -1,7 +1,7 @@
 //! Truncated hypergradients: those of the last K steps of an unrolled inner training, without storing the steps.
 
 use crate::{
-    config::ConfigError,
+    config::{ConfigError, Field},
     solver::{Neumann, NeumannConfig, NeumannScale},
 };
 
@@ -40,6 +40,9 @@ use crate::{
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 pub fn truncated(steps: usize, rate: f64) -> Result<Neumann, ConfigError> {
+    let field = |name| Field { config: "truncated", name };
+    field("steps").at_least_one(steps)?;
+    field("rate").positive(rate)?;
     NeumannConfig::new()
         .with_scale(NeumannScale::Fixed(rate))
         .with_relative_tolerance(f64::MIN_POSITIVE)

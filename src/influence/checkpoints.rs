@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Influence, InfluenceConfig, InfluenceError, InfluenceReport, Query};
+use super::{Estimator, Influence, InfluenceConfig, InfluenceError, InfluenceReport, Query};
 use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
 
 /// The mean of the scores at several checkpoints of a training, each with its own A⁻¹ and its own gradients.
@@ -80,7 +80,11 @@ impl<B: AutodiffBackend> Influence<B> {
     /// What its scores are, by which they may be added to others.
     fn scale(&self) -> String {
         let reduction = self.training.reduction().map(|it| it.to_string()).unwrap_or_default();
-        format!("{:?}, {reduction}", self.config.prediction)
+        let units = match self.config.estimator {
+            Estimator::Identity => ", products of gradients",
+            _ => "",
+        };
+        format!("{:?}, {reduction}{units}", self.config.prediction)
     }
 }
 
@@ -89,7 +93,8 @@ impl<B: AutodiffBackend> AveragedInfluence<B> {
     ///
     /// # Errors
     /// [`InfluenceError::NoCheckpoint`]; [`InfluenceError::OtherSamples`] for another number of samples;
-    /// [`InfluenceError::OtherScale`] for other predictions or reductions; parameters of another layout, precision or device.
+    /// [`InfluenceError::OtherScale`] for other predictions or reductions, or products of gradients
+    /// ([`Estimator::Identity`](super::Estimator::Identity)) among changes of f; parameters of another layout, precision or device.
     pub fn new(points: Vec<Influence<B>>) -> Result<Self, Error> {
         let first = points.first().ok_or(InfluenceError::NoCheckpoint)?;
         let (space, samples) = (first.training.parameters().space(), first.samples());

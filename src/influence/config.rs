@@ -240,6 +240,14 @@ impl InfluenceConfig {
     /// or gradient that is NaN or infinite.
     pub fn init<B: AutodiffBackend>(&self, training: &Objective<B>) -> Result<Influence<B>, Error> {
         self.check()?;
+        let (total, largest) = (self.total_damping(), training.precision().largest());
+        if self.estimator != Estimator::Identity {
+            Field { config: "InfluenceConfig", name: "damping" }.check(
+                total,
+                total <= largest,
+                "a sum with `weight_decay` within the range of the objective's numbers",
+            )?;
+        }
         Influence::new(self.clone(), training)
     }
 

@@ -108,7 +108,7 @@ pub enum InfluenceError {
     /// Scores of checkpoints that are not in the same units.
     #[error(
         "a checkpoint has scores of another sign or scale ({found}) than the first one ({expected}); give all the same \
-         `prediction`, and the same reduction of the training loss"
+         `prediction`, the same reduction of the training loss, and `Estimator::Identity` to all or none"
     )]
     OtherScale {
         /// Prediction and reduction of the first.

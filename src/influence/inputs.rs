@@ -3,7 +3,13 @@
 use burn_backend::AutodiffBackend;
 
 use super::{Influence, InfluenceReport, Query};
-use crate::{capture::Batch, error::Error, objective::with_floats, tensor::TensorBridge};
+use crate::{
+    capture::Batch,
+    error::Error,
+    objective::with_floats,
+    space::{VectorError, read_tensor, sum},
+    tensor::{Operand, TensorBridge},
+};
 
 /// The influence of the inputs of some training samples on each query.
 #[derive(Clone, Debug)]
@@ -34,6 +40,7 @@ where
     /// A backward pass and a solve per query, and less than a Hessian product on the batch for each.
     ///
     /// # Errors
+    /// [`VectorError::NonFinite`] for a derivative by the inputs that is NaN or infinite;
     /// [`ObjectiveError::NoFloats`](crate::errors::ObjectiveError::NoFloats) for a batch of integers only, such as tokens; those
     /// of [`Objective::on`](crate::Objective::on) for a batch other than the captured one; as
     /// [`visit_scores`](Self::visit_scores).
@@ -75,16 +82,34 @@ where
     where
         B: 'a,
     {
-        let perturbed = self.training.here().on(batch.clone())?;
+        let perturbed = self.training.agreed(self.training.here().on(batch.clone()))?;
         let scale = -self.reduction.factor(self.samples());
         let mut gradients = Vec::new();
         let solved = self.each_solved(query.into(), |solved| {
             let scaled: Vec<_> = solved.iter().map(|vector| vector.clone().scale(scale)).collect();
             for found in perturbed.input_gradients(&scaled)? {
+                expect_finite::<B>(&found)?;
                 gradients.push(with_floats(batch.clone(), found));
             }
             Ok(())
         })?;
         Ok(InputInfluence { gradients, report: self.report(solved.queries, solved.solves, 0) })
     }
+}
+
+/// Checks the derivatives by the float tensors of a batch. Reads a sum of each, and all of one with a sum that is not finite.
+fn expect_finite<B: AutodiffBackend>(found: &[Operand<B::InnerBackend>]) -> Result<(), Error> {
+    for (index, operand) in found.iter().enumerate() {
+        let tensor = operand.clone().into_float()?;
+        if read_tensor::<B>(sum::<B>(tensor.clone()))?.iter().all(|sum| sum.is_finite()) {
+            continue;
+        }
+        let values = read_tensor::<B>(tensor)?;
+        let count = values.iter().filter(|value| !value.is_finite()).count();
+        if count > 0 {
+            let (what, block) = ("the derivative by the inputs".into(), format!("tensor {index}"));
+            return Err(VectorError::NonFinite { what, block, count }.into());
+        }
+    }
+    Ok(())
 }

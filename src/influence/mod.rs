@@ -246,6 +246,7 @@ impl<B: AutodiffBackend> Influence<B> {
             let (first, mut solves) = (block.start, Solves::default());
             let own = self.scores_here(&asked, &block, &mut solves);
             let rows = self.losses.by_row(block.len(), own)?;
+            scores::expect_finite(rows.iter().map(Vec::as_slice), 0, f64::is_finite)?;
             derivatives += rows.len();
             visit(ScoreRows { first, rows })?;
             Ok(solves)

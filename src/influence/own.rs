@@ -3,7 +3,7 @@
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Influence, InfluenceReport, Solves};
+use super::{Influence, InfluenceReport, Solves, scores::expect_finite};
 use crate::{error::Error, space::ParamVector};
 
 /// The influence of each training sample on its own loss: large for samples that the others contradict, such as
@@ -76,6 +76,7 @@ impl<B: AutodiffBackend> Influence<B> {
         }
         let factor = self.factor();
         scores.iter_mut().for_each(|score| *score *= factor);
+        expect_finite([&scores[..]], 0, f64::is_finite)?;
         Ok(SelfInfluence { scores, report: self.report(samples, solves, derivatives) })
     }
 
@@ -98,7 +99,7 @@ impl<B: AutodiffBackend> Influence<B> {
             let gradients = self.losses.gradients(first..last)?;
             let (solved, solves) = self.inverse.solve(&gradients)?;
             for (gradient, solved) in gradients.iter().zip(&solved) {
-                scores.push(gradient.dot(solved)?);
+                scores.push(gradient.dot_in_range(solved)?);
             }
             total.merge(&solves);
             self.observe(first + gradients.len(), samples);

@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Estimator, Influence, InfluenceConfig, InfluenceError, Prediction, Query, Solves, layers,
-    query::Gradients,
+    query::Gradients, scores::expect_finite,
 };
 use crate::{
     error::Error,
@@ -38,7 +38,8 @@ impl<B: AutodiffBackend> Influence<B> {
         })
     }
 
-    /// Calls `work` with the queries of each block, and sums up the solves that it reports.
+    /// Calls `work` with the queries of each block, and sums up the solves that it reports. What fails on one rank ends the
+    /// pass on all.
     pub(super) fn each_block(
         &self,
         queries: usize,
@@ -52,7 +53,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let mut solved = Solved { queries: end - start, solves: Solves::default() };
         for first in (start..end).step_by(self.config.at_once) {
             let last = end.min(first.saturating_add(self.config.at_once));
-            solved.solves.merge(&work(first..last)?);
+            solved.solves.merge(&self.training.agreed(work(first..last))?);
             self.observe(last - start, end - start);
         }
         Ok(solved)
@@ -61,8 +62,9 @@ impl<B: AutodiffBackend> Influence<B> {
     /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
     #[inline(never)]
     pub(super) fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        let own = self.scored_here(solved);
-        self.losses.by_row(solved.len(), own)
+        let rows = self.losses.by_row(solved.len(), self.scored_here(solved))?;
+        expect_finite(rows.iter().map(Vec::as_slice), 0, f64::is_finite)?;
+        Ok(rows)
     }
 
     /// The same for the samples of this rank.
@@ -70,7 +72,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let (factor, shared) = (self.factor(), self.shared_penalty());
         let mut rows = self.products_here(solved)?;
         for (row, solved) in rows.iter_mut().zip(solved) {
-            let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot(solved))?;
+            let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot_in_range(solved))?;
             row.iter_mut().for_each(|product| *product = factor * (*product + more));
         }
         Ok(rows)

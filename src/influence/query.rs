@@ -98,4 +98,20 @@ impl<'a, B: AutodiffBackend> Gradients<'a, B> {
         each.try_for_each(|gradient| gradient.expect_finite("the gradient of a query"))?;
         Ok(gradients)
     }
+
+    /// Numbers by which queries are told apart: losses, a value with its gradient, or norms.
+    pub fn figures(&self) -> Result<Vec<f64>, Error> {
+        match self {
+            Self::Samples(losses) => losses.values(),
+            Self::Value(objective) => {
+                let found = objective.value_and_gradient()?;
+                let mut figures = found.gradient.to_vec()?;
+                figures.push(found.value);
+                Ok(figures)
+            }
+            Self::Vectors(vectors) => {
+                Ok(vectors.iter().map(ParamVector::norm).collect::<Result<_, _>>()?)
+            }
+        }
+    }
 }

@@ -118,7 +118,9 @@ impl<B: AutodiffBackend> Influence<B> {
         let mut report = self.report(1, Solves::of(&solution.report), 0);
         report.config.estimator = self.config.estimator.of_systems();
         report.config.curvature = matrix_of(report.config.curvature);
-        report.preparing_products = 0; // those of the matrix with all samples
+        // Those of the matrix with all samples, and of its estimate.
+        report.preparing_products = 0;
+        (report.estimated, report.drawn_targets) = (Vec::new(), None);
         Ok(Removal { step: solution.x, report })
     }
 
@@ -149,9 +151,13 @@ impl<B: AutodiffBackend> Influence<B> {
         step.expect_finite("the step")?;
         match Gradients::of(query.into(), &self.training)? {
             Gradients::Samples(losses) => one_row(&losses, step),
-            Gradients::Value(objective) => Ok(vec![objective.gradient()?.dot(step)?]),
+            Gradients::Value(objective) => Ok(vec![objective.gradient()?.dot_in_range(step)?]),
             Gradients::Vectors(vectors) => {
-                Ok(vectors.iter().map(|vector| vector.dot(step)).collect::<Result<_, _>>()?)
+                let along = |vector: &ParamVector<B>| {
+                    vector.expect_finite("the gradient of a query")?;
+                    vector.dot_in_range(step)
+                };
+                Ok(vectors.iter().map(along).collect::<Result<_, _>>()?)
             }
         }
     }

@@ -37,6 +37,7 @@ impl TryFrom<Saved> for Scores {
         if queries.checked_mul(samples) != Some(values.len()) {
             return Err(InfluenceError::Sizes { values: values.len(), queries, samples });
         }
+        expect_finite(values.chunks(samples.max(1)), 0, f64::is_finite)?;
         Ok(Self { values, queries, samples, report })
     }
 }
@@ -107,6 +108,22 @@ impl Scores {
 pub(super) fn sums(row: &[f64], groups: &[Vec<usize>]) -> Vec<f64> {
     let of_group = |group: &Vec<usize>| group.iter().filter_map(|&sample| row.get(sample)).sum();
     groups.iter().map(of_group).collect()
+}
+
+/// Checks that scores are numbers that `fit`; `first` is the index of the first sample of a row.
+pub(super) fn expect_finite<'a>(
+    rows: impl IntoIterator<Item = &'a [f64]>,
+    first: usize,
+    fit: impl Fn(f64) -> bool,
+) -> Result<(), InfluenceError> {
+    let within = |row: &'a [f64]| row.iter().enumerate().find(|(_, score)| !fit(**score));
+    match rows.into_iter().find_map(within) {
+        None => Ok(()),
+        Some((own, score)) => {
+            let (what, value) = ("score", score.to_string());
+            Err(InfluenceError::NotFinite { what, sample: first + own, value })
+        }
+    }
 }
 
 /// Checks the indices of a group of samples.

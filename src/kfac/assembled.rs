@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
-use super::block::{Block, Network};
+use super::{
+    block::{Block, Network},
+    matrix::norm,
+};
 use crate::{
     error::Error,
     operator::{
@@ -88,9 +91,8 @@ fn block<B: AutodiffBackend>(
 
 fn distance(found: &DenseMatrix, truth: &DenseMatrix) -> f64 {
     let pairs = found.values().iter().zip(truth.values());
-    let difference: f64 = pairs.map(|(found, truth)| (found - truth).powi(2)).sum();
-    let whole: f64 = truth.values().iter().map(|truth| truth * truth).sum();
-    ratio(difference, whole).map_or(0.0, f64::sqrt)
+    let difference: Vec<f64> = pairs.map(|(found, truth)| found - truth).collect();
+    ratio(norm(&difference), norm(truth.values())).unwrap_or(0.0)
 }
 
 /// `None` for 0 / 0, as for a layer whose outputs no loss depends on here.

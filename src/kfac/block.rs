@@ -29,6 +29,8 @@ pub(super) struct Block {
     pub matrix: WeightMatrix,
     /// Whether the left factor of a layer is a diagonal.
     pub diagonal: bool,
+    /// Whether it is an embedding that is used at several places of a sample.
+    pub is_bag: bool,
     pub treatment: Treatment,
     /// Why it belongs to no layer; `None` for a layer.
     pub uncovered: Option<Uncovered>,
@@ -71,6 +73,7 @@ impl Block {
             subset,
             matrix,
             diagonal,
+            is_bag: group.is_bag,
             treatment,
             uncovered: None,
         })
@@ -79,10 +82,10 @@ impl Block {
     /// A parameter that belongs to no layer.
     pub fn of_parameter(index: usize, subset: ParamSubset, uncovered: Uncovered) -> Self {
         let (name, position) = (subset.layout().name_at(0), subset.positions()[0]);
-        let (matrix, bias, diagonal) = (column(&subset), None, false);
+        let (matrix, bias, diagonal, is_bag) = (column(&subset), None, false, false);
         let treatment = Treatment::ExactBlock { reason: uncovered.reason.clone() };
         let uncovered = Some(uncovered);
-        Self { index, name, position, bias, subset, matrix, diagonal, treatment, uncovered }
+        Self { index, name, position, bias, subset, matrix, diagonal, is_bag, treatment, uncovered }
     }
 
     pub fn elements(&self) -> usize {

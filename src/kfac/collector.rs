@@ -45,7 +45,7 @@ pub(crate) struct KfacCollector {
     pub(super) network: Arc<Network>,
     /// The pass of the factors, with the blocks that come with them; then one for blocks alone, if the first propagates
     /// nothing back.
-    passes: Vec<MomentPass>,
+    pub(super) passes: Vec<MomentPass>,
     /// The refusal of what needs samples, if the rows of a layer reach several.
     mixed: Option<KfacError>,
 }
@@ -109,7 +109,7 @@ impl KfacCollector {
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
         expect_own_rows(objective, &layers, kind.separation())?;
-        kind.reduced = network::reduced(&layers, config);
+        kind.reduced = network::reduced(config);
         kind.in_panels = !runs_on_host::<Inner<B>>(objective.parameters().device());
         let mut network = Network::of_layers(objective, &layers, kind)?;
         network.coverage.fisher = Some(config.fisher);
@@ -178,8 +178,17 @@ impl KfacCollector {
     }
 
     /// Whether a block has a right factor besides the identity.
-    fn has_output(&self, block: &Block) -> bool {
+    pub(super) fn has_output(&self, block: &Block) -> bool {
         block.uncovered.is_none() && self.own().kind.metric.is_some()
+    }
+
+    /// Whether the left factor of a block is a diagonal.
+    pub(super) fn has_diagonal(&self, block: &Block) -> bool {
+        let is_estimated = || self.config.uncovered.estimate(block.elements()).is_some();
+        match block.uncovered {
+            None => block.diagonal,
+            Some(_) => pass_of(&self.passes, block).is_none() && is_estimated(),
+        }
     }
 
     /// Exact blocks or estimated diagonals of the uncovered parameters whose blocks the pass of the factors does not
@@ -246,26 +255,6 @@ impl KfacCollector {
         Kfac::of_blocks(space, Arc::clone(&self.network), blocks)
     }
 
-    /// The factors of a curvature loaded from a state: those that [`factors`](Self::factors) and
-    /// [`uncovered`](Self::uncovered) return.
-    pub(crate) fn resumed<B: AutodiffBackend>(
-        &self,
-        kfac: &Kfac<B>,
-    ) -> Result<[Factors<B>; 2], Error> {
-        let pairs = self.network.blocks.iter().zip(&*kfac.0.blocks);
-        let blocks = pairs.map(|(block, saved)| {
-            if block.uncovered.is_none() && block.diagonal != saved.input.is_diagonal() {
-                return Err(KfacError::State.into());
-            }
-            let output = self.has_output(block).then(|| saved.output.clone());
-            Ok(KfacLayer::new(block, saved.input.clone(), output))
-        });
-        let blocks = blocks.collect::<Result<Vec<_>, Error>>()?.into_iter();
-        let (own, rest) =
-            blocks.partition(|factors| pass_of(&self.passes, &factors.block) == Some(0));
-        Ok([Factors(own), Factors(rest)])
-    }
-
     /// The second moments of the gradients' coordinates in bases `[groups, size, size]` for all factors but diagonals,
     /// `[groups, d_in, d_out]` per layer. Reads nothing back.
     pub(super) fn diagonals<B: AutodiffBackend>(
@@ -289,7 +278,7 @@ impl KfacCollector {
 }
 
 /// Which of the passes has the factors of a block.
-fn pass_of(passes: &[MomentPass], block: &Block) -> Option<usize> {
+pub(super) fn pass_of(passes: &[MomentPass], block: &Block) -> Option<usize> {
     match block.uncovered {
         None => Some(0),
         Some(_) => passes.iter().position(|pass| pass.structure.blocks.contains(&block.position)),

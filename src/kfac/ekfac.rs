@@ -11,6 +11,7 @@ use super::{
     block::Network,
     factor::{expect_share, mixed},
     layer::Diagonal,
+    matrix::norm,
 };
 use crate::{
     derive::Likelihood,
@@ -137,10 +138,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         decay: f64,
     ) -> Result<Self, Error> {
         expect_share(decay)?;
-        let space = &self.0.space;
-        let sides = self.layers().iter().flat_map(|layer| [&layer.input, &layer.output]);
-        let sides: Vec<_> = sides.map(|basis| basis.side(space)).collect();
-        let bases: Vec<_> = sides.iter().filter_map(KroneckerSide::matrix).cloned().collect();
+        let (space, bases) = (&self.0.space, self.bases_for(collector)?);
         let new = collector.diagonals(objective, &bases)?;
         let mut blocks = self.0.blocks.to_vec();
         for (layer, new) in blocks.iter_mut().take(self.0.network.layers).zip(new) {
@@ -149,6 +147,29 @@ impl<B: AutodiffBackend> Ekfac<B> {
             layer.diagonal = Diagonal::on_device(diagonal);
         }
         Self::of_blocks(space.clone(), Arc::clone(&self.0.network), blocks)
+    }
+
+    /// The bases that a collector's diagonals are computed in: none for an embedding whose places it does not reduce.
+    fn bases_for(&self, collector: &KfacCollector) -> Result<Vec<InnerFloat<B>>, Error> {
+        let (space, others) = (&self.0.space, collector.network.layers());
+        let mut bases = Vec::new();
+        for (at, layer) in self.layers().iter().enumerate() {
+            let block = others.get(at).filter(|other| {
+                let same = other.subset == layer.block.subset && other.matrix == layer.block.matrix;
+                same && others.len() == self.layers().len()
+            });
+            let is_diagonal = block.map(|block| block.diagonal);
+            match (is_diagonal, layer.input.side(space)) {
+                (Some(true), KroneckerSide::Identity) => {}
+                (Some(false), _) => bases.push(layer.input.written_out(space)),
+                _ => {
+                    let parameter = layer.weight().into();
+                    return Err(KfacError::Configuration { parameter }.into());
+                }
+            }
+            bases.push(layer.output.written_out(space));
+        }
+        Ok(bases)
     }
 
     /// Reads the diagonal.
@@ -235,7 +256,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// As [`trace`](Self::trace).
     #[inline(never)]
     pub fn frobenius_norm(&self) -> Result<f64, Error> {
-        Ok(self.eigenvalues()?.iter().map(|value| value * value).sum::<f64>().sqrt())
+        Ok(norm(&self.eigenvalues()?))
     }
 
     /// log det (F̂ + λI)

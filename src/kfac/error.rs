@@ -135,6 +135,15 @@ pub enum KfacError {
          computed for"
     )]
     State,
+    /// Factors or bases that were computed by another configuration.
+    #[error(
+        "the factors of {parameter} have another form than this configuration computes, such as a diagonal in place \
+         of a matrix; use the `KfacConfig` that they were computed with"
+    )]
+    Configuration {
+        /// Name of the weight or parameter.
+        parameter: String,
+    },
     /// Saved factors with numbers that no layer has.
     #[error(
         "the saved state of {parameter} is damaged: {reason}; load another copy, or save the state again"

@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Ekfac, FactorInversion, InversionPlace, InversionReport, Kfac, KfacError, KfacInversion,
-    KroneckerFactor, factor::side_of,
+    KroneckerFactor, factor::side_of, matrix::norm,
 };
 use crate::{
     error::Error,
@@ -178,8 +178,8 @@ impl<B: AutodiffBackend> Kfac<B> {
     #[inline(never)]
     pub fn frobenius_norm(&self) -> Result<f64, Error> {
         self.read()?;
-        let squares = self.0.blocks.iter().map(|block| block.squared_norm());
-        Ok(squares.sum::<Result<f64, Error>>()?.sqrt())
+        let norms = self.0.blocks.iter().map(|block| block.norm());
+        Ok(norm(&norms.collect::<Result<Vec<_>, Error>>()?))
     }
 
     /// log det (F̂ + λI)

@@ -8,7 +8,7 @@ use super::{
     KroneckerFactor, Treatment,
     block::Block,
     factor::once,
-    matrix::{Eigen, FactorMatrix, FactorShape},
+    matrix::{Eigen, FactorMatrix, FactorShape, norm},
 };
 use crate::{
     error::Error,
@@ -85,18 +85,18 @@ impl<B: AutodiffBackend> KfacLayer<B> {
     /// # Errors
     /// As [`KroneckerFactor::values`].
     pub fn trace(&self) -> Result<f64, Error> {
-        self.sum_of_products(FactorMatrix::traces)
+        Ok(self.products(FactorMatrix::traces)?.iter().sum())
     }
 
-    /// ‖A ⊗ G‖²_F
-    pub(super) fn squared_norm(&self) -> Result<f64, Error> {
-        self.sum_of_products(FactorMatrix::squares)
+    /// ‖A ⊗ G‖_F
+    pub(super) fn norm(&self) -> Result<f64, Error> {
+        Ok(norm(&self.products(FactorMatrix::norms)?))
     }
 
-    /// Σ over groups of f(A)·f(G).
-    fn sum_of_products(&self, f: impl Fn(&FactorMatrix) -> Vec<f64>) -> Result<f64, Error> {
+    /// f(A)·f(G) of every group.
+    fn products(&self, f: impl Fn(&FactorMatrix) -> Vec<f64>) -> Result<Vec<f64>, Error> {
         let (a, g) = (f(self.input.host()?), f(self.output.host()?));
-        Ok(a.into_iter().zip(g).map(|(a, g)| a * g).sum())
+        Ok(a.into_iter().zip(g).map(|(a, g)| a * g).collect())
     }
 
     /// π = √((tr A / dim A) / (tr G / dim G)) of every group; 1 where a trace vanishes.
@@ -230,6 +230,14 @@ impl<B: AutodiffBackend> Eigenbasis<B> {
             KroneckerSide::Matrix(upload(&eigen.vectors, [groups, size, size], space))
         };
         side.get_or_init(upload).clone()
+    }
+
+    /// The eigenvectors as matrices `[groups, size, size]`, also where they are the unit vectors.
+    pub fn written_out(&self, space: &ParamSpace<B>) -> InnerFloat<B> {
+        let FactorShape { groups, size, .. } = self.host().shape;
+        let identity = || FactorMatrix::identity(FactorShape::dense(groups, size));
+        let upload = || upload(&identity().values, [groups, size, size], space);
+        self.side(space).matrix().cloned().unwrap_or_else(upload)
     }
 
     pub fn spectrum(&self) -> FactorSpectrum {

@@ -95,10 +95,9 @@ impl FactorMatrix {
         groups.map(|matrix| matrix.iter().step_by(step).sum()).collect()
     }
 
-    /// Squared Frobenius norms of the groups.
-    pub fn squares(&self) -> Vec<f64> {
-        let groups = self.shape.groups_of(&self.values);
-        groups.map(|matrix| matrix.iter().map(|x| x * x).sum()).collect()
+    /// Frobenius norms of the groups.
+    pub fn norms(&self) -> Vec<f64> {
+        self.shape.groups_of(&self.values).map(norm).collect()
     }
 
     pub fn expect_finite(&self, layer: &str) -> Result<(), KfacError> {
@@ -161,6 +160,15 @@ impl FactorMatrix {
         shape.groups_of(&self.values).try_for_each(|matrix| eigen.push(matrix))?;
         Ok(eigen)
     }
+}
+
+/// √Σx², without overflow or underflow of the squares.
+pub(super) fn norm(values: &[f64]) -> f64 {
+    let largest = values.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+    if largest == 0.0 || largest.is_infinite() {
+        return values.iter().map(|x| x.abs()).sum(); // NaN, if one is.
+    }
+    largest * values.iter().map(|x| (x / largest).powi(2)).sum::<f64>().sqrt()
 }
 
 /// (M + δI)⁻¹ by Cholesky; `None` for a matrix that is not definite.

@@ -10,7 +10,7 @@ use super::{
     block::{Block, Network, Uncovered},
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
     layers::{LayerGroup, LayerKind, Leftover, NetworkLayers, Separation},
-    pass::{Structure, names},
+    pass::{KnownLayer, Structure, names},
     program::{FactorKind, Reduced},
 };
 use crate::{derive::LikelihoodError, error::Error, objective::Objective, space::ParamLayout};
@@ -61,8 +61,11 @@ impl Network {
         objective: &Objective<B>,
         with_blocks: bool,
     ) -> Structure {
-        let bias = |layer: &Block| layer.bias.as_ref().map(|(_, position)| *position);
-        let layers = self.layers().iter().map(|layer| (layer.position, bias(layer)));
+        let layers = self.layers().iter().map(|layer| KnownLayer {
+            weight: layer.position,
+            bias: layer.bias.as_ref().map(|(_, position)| *position),
+            is_bag: layer.is_bag,
+        });
         let by_sample = |one: &Block| one.uncovered.as_ref().is_some_and(|one| one.by_sample);
         let blocks = self.uncovered().iter().filter(|one| with_blocks && by_sample(one));
         Structure {
@@ -93,17 +96,12 @@ fn treatment(group: &LayerGroup, reduced: Reduced) -> Treatment {
     }
 }
 
-/// Which layers a configuration reduces. Reduction changes nothing for embeddings that are used at one place only, and
-/// their A is a diagonal.
-pub(super) fn reduced(layers: &NetworkLayers, config: &KfacConfig) -> Reduced {
+/// Which layers a configuration reduces.
+pub(super) fn reduced(config: &KfacConfig) -> Reduced {
     match (config.approximation, config.embeddings) {
         (KfacApproximation::Expand, _) => Reduced::Nothing,
-        (KfacApproximation::Reduce, EmbeddingPolicy::Whole { .. })
-            if layers.layers.iter().any(LayerGroup::is_shared_embedding) =>
-        {
-            Reduced::Everything
-        }
-        (KfacApproximation::Reduce, _) => Reduced::ButEmbeddings,
+        (KfacApproximation::Reduce, EmbeddingPolicy::Whole { .. }) => Reduced::Everything,
+        (KfacApproximation::Reduce, EmbeddingPolicy::Expand) => Reduced::ButEmbeddings,
     }
 }
 

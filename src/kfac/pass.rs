@@ -7,7 +7,7 @@ use burn_backend::{AutodiffBackend, DType, TensorData};
 use super::{
     KfacError,
     block::Network,
-    layers::{NetworkLayers, Separation},
+    layers::{LayerGroup, NetworkLayers, Separation},
     moments::{Collected, Means, over_ranks},
     program::{FactorKind, Notes, Reduced, Results},
     uncovered::scaled_signs,
@@ -25,12 +25,20 @@ use crate::{
 /// Which layers and blocks there are: the same on every batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Structure {
-    /// Positions of weights and biases.
-    pub layers: Vec<(usize, Option<usize>)>,
+    pub layers: Vec<KnownLayer>,
     /// Positions of parameters whose blocks follow from their gradients by single samples.
     pub blocks: Vec<usize>,
     /// Names of all parameters.
     pub names: Vec<String>,
+}
+
+/// A layer by the positions of its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct KnownLayer {
+    pub weight: usize,
+    pub bias: Option<usize>,
+    /// Whether it is an embedding that is used at several places of a sample of the first batch.
+    pub is_bag: bool,
 }
 
 /// A pass that computes moments.
@@ -74,8 +82,13 @@ impl Derivation for LayerProgram {
 
 impl LayerProgram {
     /// Refuses layers whose rows this batch mixes. The first batch has been checked, but need not show it: in a batch of
-    /// one sample none are mixed.
+    /// one sample none are mixed, and in samples of one place nothing is reduced.
     fn expect_separate(&self, network: &NetworkLayers) -> Result<(), KfacError> {
+        let is_other = |layer: &&LayerGroup| layer.is_shared_embedding() && !layer.is_bag;
+        let other = network.layers.iter().find(is_other);
+        if let Some(other) = other.filter(|_| self.kind.reduced == Reduced::Everything) {
+            return Err(KfacError::OtherNetwork { parameter: self.structure.name(other.weight) });
+        }
         let mut layers = network.layers.iter();
         let mixed = layers.find_map(|layer| Some((layer.weight, layer.mixed.clone()?)));
         let Some((weight, operation)) = mixed else { return Ok(()) };
@@ -94,10 +107,11 @@ impl Structure {
     /// The layers and blocks of a batch, in this order.
     pub fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
         let other = |at: usize| KfacError::OtherNetwork { parameter: self.name(at) };
-        let layers = self.layers.iter().map(|&(weight, bias)| {
+        let layers = self.layers.iter().map(|&KnownLayer { weight, bias, is_bag }| {
             let mut layers = found.layers.iter();
             let found = layers.find(|layer| (layer.weight, layer.bias) == (weight, bias));
-            found.cloned().ok_or_else(|| other(weight))
+            let found = found.ok_or_else(|| other(weight))?;
+            Ok(LayerGroup { is_bag, ..found.clone() })
         });
         let layers = layers.collect::<Result<_, _>>()?;
         let blocks = self.blocks.iter().map(|&parameter| {

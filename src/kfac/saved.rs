@@ -1,10 +1,14 @@
-//! Whether saved factors and bases can be those of a layer: what no layer has is refused when a state is loaded.
+//! Whether saved factors and bases can be those of a layer: what no layer has is refused when a state is loaded, and what
+//! a configuration does not compute when it is to be averaged.
+
+use burn_backend::AutodiffBackend;
 
 use super::{
-    KfacError,
+    Kfac, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
+    collector::{Factors, KfacCollector, pass_of},
     matrix::{Eigen, FactorMatrix},
 };
-use crate::tensor::Precision;
+use crate::{error::Error, tensor::Precision};
 
 /// How far entries may be from those of a second moment by rounding, relative to the largest on the diagonal; lengths of
 /// eigenvectors from 1.
@@ -12,6 +16,34 @@ const ROUNDING: f64 = 1e-3;
 
 /// What is wrong with saved numbers.
 type Verdict = Result<(), &'static str>;
+
+impl KfacCollector {
+    /// The factors of a curvature loaded from a state: those that [`factors`](Self::factors) and
+    /// [`uncovered`](Self::uncovered) return. Refuses those of a configuration whose factors have another form.
+    pub(crate) fn resumed<B: AutodiffBackend>(
+        &self,
+        kfac: &Kfac<B>,
+    ) -> Result<[Factors<B>; 2], Error> {
+        let without_gradients = kfac.coverage().fisher() == Some(KfacFisher::ForwardOnly);
+        let pairs = self.network.blocks.iter().zip(&*kfac.0.blocks);
+        let blocks = pairs.map(|(block, saved)| {
+            let (input, output) = (&saved.input, self.has_output(block).then_some(&saved.output));
+            let is_identity =
+                |output: &KroneckerFactor<B>| without_gradients || output.is_diagonal();
+            let other = self.has_diagonal(block) != input.is_diagonal()
+                || output.is_some_and(is_identity)
+                || block.subset != saved.block.subset;
+            if other {
+                return Err(KfacError::Configuration { parameter: block.name.clone() }.into());
+            }
+            Ok(KfacLayer::new(block, input.clone(), output.cloned()))
+        });
+        let blocks = blocks.collect::<Result<Vec<_>, Error>>()?.into_iter();
+        let (own, rest) =
+            blocks.partition(|factors| pass_of(&self.passes, &factors.block) == Some(0));
+        Ok([Factors(own), Factors(rest)])
+    }
+}
 
 /// Refuses a factor that no layer has.
 pub(super) fn expect_factor(

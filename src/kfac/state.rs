@@ -106,8 +106,13 @@ impl EkfacState {
     /// `None` if numbers of entries contradict the sizes.
     fn signature(&self) -> Option<Vec<Signed<'_>>> {
         let blocks = self.blocks.iter().map(|SpectrumState { name, a, g, diagonal }| {
-            let whole = diagonal.len() == g.shape.groups * a.shape.size * g.shape.size;
-            (whole && a.is_whole() && g.is_whole()).then_some((name.as_str(), a.shape, g.shape))
+            let width = a.shape.size.checked_mul(g.shape.size);
+            let total = width.and_then(|width| width.checked_mul(g.shape.groups));
+            (total == Some(diagonal.len()) && a.is_whole() && g.is_whole()).then_some((
+                name.as_str(),
+                a.shape,
+                g.shape,
+            ))
         });
         blocks.collect()
     }

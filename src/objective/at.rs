@@ -168,9 +168,10 @@ where
         model: &M,
         batch: X,
     ) -> Result<ValueAndGradient<B>, Error> {
-        let (value, gradients) = self.recorder.backward(model, Box::new(batch))?;
+        let (value, gradients) = self.recorder.backward(model, Box::new(batch.clone()))?;
         if !value.is_finite() {
-            return Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into());
+            let operands = self.recorder.counted(batch)?.operands;
+            return Err(self.at_model(model)?.values.not_finite(value, &operands));
         }
         let gradient = ParamVector::from_backward(model, gradients)?.cast(self.precision())?;
         Ok(ValueAndGradient { value, gradient })

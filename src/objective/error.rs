@@ -8,13 +8,12 @@ use crate::{error::Error, space::VectorError};
 #[non_exhaustive]
 pub enum ObjectiveError {
     /// The loss is NaN or infinite.
-    #[error(
-        "the loss is {value}; look for a division by zero, a logarithm of zero or an overflow at these parameters, \
-         or compute in f64 with `in_f64()`"
-    )]
+    #[error("the loss is {value}{}", why_not_finite(inputs.as_deref()))]
     NotFiniteLoss {
         /// Its value.
         value: String,
+        /// The elements among parameters, buffers and batch that are NaN or infinite themselves, if there are any.
+        inputs: Option<String>,
     },
     /// The loss depends on parameters other than through the outputs.
     #[error(
@@ -217,6 +216,19 @@ pub enum ObjectiveError {
 pub(crate) fn is_not_finite(error: &Error) -> bool {
     matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. }))
         || matches!(error.downcast_ref(), Some(VectorError::NonFinite { .. }))
+}
+
+/// What to look for, by whether the loss was computed from values that are not finite.
+fn why_not_finite(inputs: Option<&str>) -> String {
+    match inputs {
+        None => "; look for a division by zero, a logarithm of zero or an overflow at these parameters, or compute in f64 \
+                 with `in_f64()`"
+            .to_string(),
+        Some(inputs) => format!(
+            ", computed from values that are NaN or infinite: {inputs}; look for missing values in the data, a training \
+             that diverged, or a damaged file"
+        ),
+    }
 }
 
 impl ObjectiveError {

@@ -63,7 +63,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<(), Error> {
         let own = self.parameters().blocks().len();
         let blocks = results.split_off(results.len().saturating_sub(own));
-        *value += part.weight * finite_loss::<B>(results.first())?;
+        *value += part.weight * self.finite_loss(part, results.first())?;
         accumulate(gradient, part.weight, self.vector(blocks)?)
     }
 
@@ -101,17 +101,21 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The loss of one batch, unweighted.
     pub(super) fn value_of(&self, part: &Part<B>) -> Result<f64, Error> {
         let outputs = part.programs.loss()?.run(self.inputs(part)?)?;
-        finite_loss::<B>(outputs.first())
+        self.finite_loss(part, outputs.first())
     }
-}
 
-fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> Result<f64, Error> {
-    let value = match loss {
-        Some(loss) => loss.clone().into_data()?.iter::<f64>().next().unwrap_or(f64::NAN),
-        None => f64::NAN,
-    };
-    if value.is_finite() {
-        return Ok(value);
+    fn finite_loss(
+        &self,
+        part: &Part<B>,
+        loss: Option<&Operand<B::InnerBackend>>,
+    ) -> Result<f64, Error> {
+        let value = match loss {
+            Some(loss) => loss.clone().into_data()?.iter::<f64>().next().unwrap_or(f64::NAN),
+            None => f64::NAN,
+        };
+        if value.is_finite() {
+            return Ok(value);
+        }
+        Err(self.values.not_finite(value, &part.batch.operands))
     }
-    Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into())
 }

@@ -20,6 +20,7 @@ mod inputs;
 mod likelihood;
 mod listing;
 mod memory;
+mod not_finite;
 mod on;
 mod output_gradient;
 mod pass;

@@ -43,7 +43,12 @@ where
 
     #[inline(never)]
     fn with_batch(&self, batch: Counted<B>) -> Result<Self, Error> {
-        let part = Part::new(&self.recorder, &self.values, batch)?.alone()?;
+        let part = Part::new(&self.recorder, &self.values, batch)?;
+        let part = match part.stated {
+            // The batches of other ranks may count.
+            Stated::Mean { divisor: 0.0 } if self.is_shared() => part,
+            _ => part.alone()?,
+        };
         self.expect_same_reduction(&part)?;
         Ok(self.with_parts(Parts::Kept([part].into())))
     }

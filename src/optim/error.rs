@@ -55,12 +55,12 @@ pub enum OptimizerError {
     },
     /// A least-squares method for a loss that is not a sum of squares.
     #[error(
-        "the loss is not c·‖r‖² of the outputs r: its gradient differs from 2c·Jᵀr by {difference:.1e} of its norm; \
+        "the loss is not c·‖r‖² of the outputs r: its gradient in r differs from 2c·r by {difference:.1e} of its norm; \
          return the residuals as outputs and the sum or mean of their squares as the loss, or use \
          `Curvature::GaussNewton`"
     )]
     NotLeastSquares {
-        /// ‖∇ℒ − 2c·Jᵀr‖ / ‖∇ℒ‖, infinite if ℒ is not zero where r is.
+        /// ‖∂ℒ/∂r − 2c·r‖ / ‖∂ℒ/∂r‖, infinite if ℒ is not zero where r is.
         difference: f64,
     },
     /// A panic during decompositions on a thread of their own.

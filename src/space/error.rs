@@ -55,7 +55,9 @@ pub enum VectorError {
         found: Vec<usize>,
     },
     /// The operands have different precisions.
-    #[error("expected {expected} and got {found}; convert one side with `cast`")]
+    #[error(
+        "expected {expected} and got {found}; convert vectors with `cast`, and objectives with `in_f64` or `in_precision`"
+    )]
     PrecisionMismatch {
         /// Format expected.
         expected: Precision,

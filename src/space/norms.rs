@@ -30,6 +30,28 @@ impl<B: AutodiffBackend> ParamVector<B> {
         self.dot_device(other)?.read()
     }
 
+    /// `selfᵀ other`, also if it overflows or underflows. Reads the device.
+    ///
+    /// # Errors
+    /// As [`dot`](Self::dot).
+    #[inline(never)]
+    pub(crate) fn dot_in_range(&self, other: &Self) -> Result<f64, VectorError> {
+        let found = self.dot(other)?;
+        let least = self.precision().smallest_normal() / self.precision().epsilon();
+        if found.is_finite() && found.abs() > least {
+            return Ok(found);
+        }
+        let (own, others) = (self.largest()?, other.largest()?);
+        if own * others == 0.0 || !(own * others).is_finite() {
+            return Ok(found);
+        }
+        // Dividing twice keeps the reciprocal of a tiny number out of the way.
+        let unit = |vector: &Self, size: f64| {
+            vector.clone().scale(1.0 / size.sqrt()).scale(1.0 / size.sqrt())
+        };
+        Ok(own * others * unit(self, own).dot(&unit(other, others))?)
+    }
+
     /// `‖self‖ = √(selfᵀ self)`, also if the square overflows or underflows. Reads the device.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use burn_curvature::{Error, Objective, communicator::Threads};
 use crate::{
     applied,
     compare::relative_error,
-    device, run,
+    device, newton, run,
     shares::{self, Figures, Network},
 };
 
@@ -105,4 +105,9 @@ fn influences_by_row() {
 #[test]
 fn a_hypergradient() {
     compare(|model, ranks| applied::hypergradient(model, ranks, &device()), 1e-12, 1..=4);
+}
+
+#[test]
+fn newton_type_steps() {
+    compare(newton::steps, 1e-6, 1..=4);
 }

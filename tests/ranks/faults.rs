@@ -7,13 +7,14 @@ use std::sync::{
 
 use burn::prelude::*;
 use burn_curvature::{
-    Error, GaussNewton, Hessian, LinearOperator, Objective, Reduction,
+    ConjugateGradientConfig, Error, GaussNewton, Hessian, LinearOperator, Objective, Reduction,
     communicator::{Communicator, CommunicatorError, Threads},
-    errors::{ObjectiveError, SharedError, VectorError},
+    errors::{ImplicitError, ObjectiveError, SharedError, VectorError},
+    implicit::ImamlConfig,
 };
 
 use crate::{
-    device,
+    applied, device,
     failure::failure,
     run,
     shares::{self, Network},
@@ -50,7 +51,7 @@ fn a_loss_that_is_not_finite_on_one_rank() {
         assert!(matches!(failure(&product), Some(VectorError::NonFinite { .. })), "{product:?}");
         for outcome in failed {
             match failure(&outcome) {
-                Some(ObjectiveError::NotFiniteLoss { value }) => {
+                Some(ObjectiveError::NotFiniteLoss { value, .. }) => {
                     assert_eq!(value.contains("on rank 1"), rank != 1, "{value}");
                 }
                 _ => panic!("{outcome:?}"),
@@ -238,4 +239,33 @@ fn a_batch_that_cannot_be_recorded() {
         values.push(value.to_bits());
     }
     assert_eq!(values[0], values[1]);
+}
+
+/// An inner solver that fails on one rank: an error on all, and work goes on.
+#[test]
+fn an_inner_solver_that_fails_on_one_rank() {
+    let found = run(3, |ranks| {
+        let rank = ranks.rank();
+        let network = Network::new(4, &device());
+        let (objective, _) = applied::by_sample(&network, Some(ranks), &device())?;
+        let imaml = ImamlConfig::new(2.0).init(&objective)?;
+        let solver = ConjugateGradientConfig::new().init()?;
+        let task = || [(shares::batch(rank, &device()), shares::batch(rank + 3, &device()))];
+        let failed = imaml.meta_gradient_with(task(), &solver, |problem| {
+            assert!(rank != 1, "no step here");
+            Ok(problem.center().clone())
+        });
+        let after = imaml.meta_gradient(task(), &solver)?;
+        Ok((failed.map(drop), after.gradient.to_vec()?))
+    });
+    let mut gradients = Vec::new();
+    for (rank, outcome) in found.into_iter().enumerate() {
+        let (failed, gradient) = outcome.unwrap();
+        let own = failure::<_, ImplicitError>(&failed).is_some();
+        assert_eq!(own, rank == 1, "{failed:?}");
+        assert!(failed.unwrap_err().to_string().contains("no step here"));
+        gradients.push(gradient);
+    }
+    assert!(gradients[0].iter().any(|element| *element != 0.0));
+    assert!(gradients.iter().all(|gradient| *gradient == gradients[0]));
 }

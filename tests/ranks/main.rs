@@ -4,6 +4,7 @@
 
 #[path = "../support/applied.rs"]
 mod applied;
+mod background;
 #[path = "../support/compare.rs"]
 mod compare;
 mod equal;
@@ -12,6 +13,7 @@ mod failure;
 mod faults;
 #[path = "../support/modes.rs"]
 mod modes;
+mod newton;
 #[path = "../support/random.rs"]
 mod random;
 mod settings;

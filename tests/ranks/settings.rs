@@ -187,6 +187,27 @@ fn the_captured_batches_count_if_there_are_no_others() {
     }
 }
 
+/// Whether a rank keeps its objectives or drops them is its own affair.
+#[test]
+fn objectives_may_live_longer_on_one_rank() {
+    let found = run(2, |ranks| {
+        let mut kept = Vec::new();
+        let mut values = Vec::new();
+        for _ in 0..3 {
+            let risk = shares::risk(&Network::new(4, &device()), Some(ranks.clone()), &device())?;
+            values.push(risk.value()?);
+            if ranks.rank() == 0 {
+                kept.push(risk);
+            }
+        }
+        Ok(values)
+    });
+    for values in found {
+        let values = values.unwrap();
+        assert!(values.iter().all(|value| *value == values[0]));
+    }
+}
+
 /// First batches of eight samples and of five: the sum over samples has the same factor.
 #[test]
 fn sums_over_batches_of_unequal_sizes() {
@@ -250,10 +271,11 @@ fn batches_that_do_not_count_on_one_rank() {
     let found = run(2, move |ranks| {
         let mine = batches(Some(ranks.rank()));
         let kept = captured()?.shared(ranks.clone())?.over(mine.clone(), Reduction::Mean)?;
+        let single = captured()?.shared(ranks.clone())?.on(mine[0].clone())?;
         let streamed = captured()?
             .shared(ranks)?
             .over_stream(Reduction::Mean, move |visit| mine.iter().cloned().try_for_each(visit))?;
-        Ok([figures(&kept)?, figures(&streamed)?])
+        Ok([figures(&kept)?, figures(&single)?, figures(&streamed)?])
     });
     let truth = captured().unwrap().over(batches(None), Reduction::Mean).unwrap();
     let truth = figures(&truth).unwrap();

@@ -238,3 +238,28 @@ fn what_one_rank_cannot_write_none_begins() {
     assert!(matches!(failure(&outcomes[2]), Some(StoreError::Missing { .. })), "{outcomes:?}");
     assert!(files(&folder.0) == before);
 }
+
+/// A closure that fails on one rank: its own error there, and an error on the others before the next block. Afterwards the
+/// scores are those of an undisturbed influence.
+#[test]
+fn a_visit_that_fails_on_one_rank_ends_it_on_all() {
+    let truth = with_influence(None, false, |influence, test| influence.scores(test)).unwrap();
+    let found = run(3, |ranks| {
+        let rank = ranks.rank();
+        with_influence(Some(ranks), false, |influence, test| {
+            let mut blocks = 0;
+            let failed = influence.visit_scores(test, None, |_| {
+                blocks += 1;
+                let full = std::io::Error::other("the disk is full");
+                if rank == 1 { Err(Error::new(full)) } else { Ok(()) }
+            });
+            Ok((failed.unwrap_err(), blocks, influence.scores(test)?))
+        })
+    });
+    for (rank, outcome) in found.into_iter().enumerate() {
+        let (error, blocks, scores) = outcome.unwrap();
+        assert_eq!((error.is::<std::io::Error>(), blocks), (rank == 1, 1), "{error}");
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        assert!(relative_error(scores.values(), truth.values()) < 1e-11);
+    }
+}

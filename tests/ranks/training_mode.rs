@@ -1,8 +1,8 @@
 //! Steps of K-FAC in training mode: as data-parallel training, with the same bits on all ranks.
 
-use burn::prelude::*;
+use burn::{prelude::*, tensor::activation::log_softmax};
 use burn_curvature::{
-    Likelihood, ParamVector, Reduction,
+    CaptureConfig, Error, Likelihood, Loss, Objective, ParamVector, Reduction,
     communicator::Communicator,
     errors::{ObjectiveError, OptimizerError},
 };
@@ -13,6 +13,7 @@ use crate::{
     failure::failure,
     modes::{self, Normed},
     run,
+    shares::{self, Samples},
 };
 
 const TARGET: Likelihood = Likelihood::Categorical;
@@ -22,6 +23,26 @@ const TARGET: Likelihood = Likelihood::Categorical;
 fn steps_in_training_mode_are_those_by_hand() {
     for size in 2..=4 {
         compare(move |_, ranks| modes::figures(ranks, size, &device()), 1e-6, [size]);
+    }
+}
+
+/// The loss of [`Normed`] with its divisor stated: the number of samples.
+fn stated(model: &Normed, (x, y): Samples) -> (Tensor<2>, Loss) {
+    let z = model.logits(x);
+    let losses = -log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
+    (z, Loss::mean_of(losses))
+}
+
+fn capture_stated(model: &Normed, device: &Device) -> Result<Objective, Error> {
+    CaptureConfig::new().evaluation().init(model, shares::batch(0, device), stated)?.in_f64()
+}
+
+/// What a closure states as the divisor of its loss is that of Burn's gradient too.
+#[test]
+fn steps_by_a_loss_with_a_stated_divisor_are_those_by_hand() {
+    for size in 2..=3 {
+        let steps = move |_: &_, ranks| modes::steps(capture_stated, ranks, size, &device());
+        compare(steps, 1e-6, [size]);
     }
 }
 

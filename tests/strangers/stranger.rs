@@ -54,6 +54,7 @@ pub struct Stranger {
     objective: Objective,
     config: CurvatureCheckConfig,
     likelihood: Option<Likelihood>,
+    has_layers: bool,
     skipped: BTreeSet<String>,
 }
 
@@ -94,6 +95,7 @@ where
         objective,
         config: CurvatureCheckConfig::new().with_timings(0),
         likelihood: None,
+        has_layers: true,
         skipped: skipped.map(|check| check.to_string()).collect(),
     }
 }
@@ -143,6 +145,12 @@ impl Stranger {
         self
     }
 
+    /// Whose parameters all belong to no layer of K-FAC. It still has blocks, which are compared.
+    pub fn without_layers(mut self) -> Self {
+        self.has_layers = false;
+        self.without(&[Check::KfacBlocks, Check::KfacTrace])
+    }
+
     fn applies(mut self, checks: &[Check]) -> Self {
         for check in checks {
             self.skipped.remove(&check.to_string());
@@ -163,9 +171,8 @@ impl Stranger {
         found.remove(&semidefinite);
         expected.remove(&semidefinite);
         assert_eq!(found, expected, "lines that do not apply\n{report}");
-        if let Some(likelihood) =
-            self.likelihood.filter(|_| !expected.contains(&Check::KfacTrace.to_string()))
-        {
+        let approximated = !self.has_layers || !expected.contains(&Check::KfacTrace.to_string());
+        if let Some(likelihood) = self.likelihood.filter(|_| approximated) {
             self.has_the_factors_that_it_names(likelihood);
             self.has_the_factors_with_the_gradient(likelihood);
         }

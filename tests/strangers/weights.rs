@@ -48,6 +48,7 @@ fn tied_autoencoder() {
     })
     .mean()
     .with(Likelihood::Gaussian { variance: 1.0 })
+    .without_layers()
     .passes();
 }
 

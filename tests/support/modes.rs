@@ -31,9 +31,13 @@ impl Normed {
         Self { hidden, norm, dropout: nn::DropoutConfig::new(dropout).init(), output }
     }
 
-    pub fn loss(&self, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
+    pub fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let z = self.norm.forward::<2>(self.hidden.forward(x));
-        let z = self.output.forward(self.dropout.forward(tanh(z)));
+        self.output.forward(self.dropout.forward(tanh(z)))
+    }
+
+    pub fn loss(&self, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
+        let z = self.logits(x);
         let loss = nn::loss::CrossEntropyLossConfig::new().init(&z.device()).forward(z.clone(), y);
         (z, loss)
     }
@@ -80,6 +84,16 @@ pub fn batch(rank: usize, size: usize, device: &Device) -> Samples {
 
 /// Three steps without dropout, of `size` ranks.
 pub fn figures<C: Communicator + 'static>(
+    ranks: Option<Arc<C>>,
+    size: usize,
+    device: &Device,
+) -> Result<Figures, Error> {
+    steps(capture, ranks, size, device)
+}
+
+/// The same of a loss that is captured in a way of its own.
+pub fn steps<C: Communicator + 'static>(
+    capture: impl Fn(&Normed, &Device) -> Result<Objective, Error>,
     ranks: Option<Arc<C>>,
     size: usize,
     device: &Device,

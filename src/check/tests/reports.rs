@@ -5,11 +5,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use burn::{module::Param, prelude::*};
+
 use super::classifier;
 use crate::{
     check::{Check, CurvatureCheckConfig, CurvatureReport, Outcome, derivatives::Derivatives},
     curvature::Hessian,
     derive::Likelihood,
+    objective::{CaptureConfig, Objective, Reduction},
     operator::LinearOperator,
 };
 
@@ -72,6 +75,31 @@ fn a_right_model_passes_every_line() {
     // Most passes are products or losses, which cost less than a gradient.
     let passes = passes.load(Ordering::Relaxed);
     assert!(passes < 110, "{passes} passes");
+}
+
+/// Where nothing can be compared, nothing is called right.
+#[test]
+fn a_model_without_layers_has_no_line_on_layers() {
+    let model = super::Net {
+        first: Param::from_tensor(super::values([6, 3], 0.3)),
+        bias: Param::from_tensor(super::values([4], 0.7)).no_grad(),
+        second: Param::from_tensor(super::values([4, 3], 1.1)).no_grad(),
+    };
+    let batch = (super::values([6, 3], 2.0), super::values([6, 3], 2.5));
+    let loss = |model: &super::Net, (x, y): (Tensor<2>, Tensor<2>)| {
+        let z = x * model.first.val();
+        (z.clone(), (z - y).square().sum() * 0.5)
+    };
+    let objective: Objective<super::B> =
+        Objective::capture_with(&CaptureConfig::new(), &model, batch, loss).unwrap();
+    let objective = objective.reduced_by(Reduction::Sum);
+    let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    let config = CurvatureCheckConfig::new().with_likelihood(likelihood).with_timings(0);
+    let report = config.init().unwrap().run(&objective.unwrap()).unwrap();
+    assert_eq!(report.line(Check::Likelihood).unwrap().outcome, Outcome::Passed, "{report}");
+    for check in [Check::KfacBlocks, Check::KfacTrace] {
+        assert_eq!(report.line(check).unwrap().outcome, Outcome::Skipped, "{report}");
+    }
 }
 
 #[test]

@@ -68,6 +68,15 @@ pub(crate) enum Growth {
         /// What it computes.
         value: ValueId,
     },
+    /// The elements of a term are neither as many for each sample, nor as many for any number of samples.
+    Uneven {
+        /// The operation that computes it.
+        operation: String,
+        /// Its elements for fewer samples.
+        fewer: usize,
+        /// Its elements for more.
+        more: usize,
+    },
     /// The recordings differ in more than sizes.
     Unknown,
 }
@@ -94,8 +103,13 @@ impl Terms {
             return Growth::Unknown;
         }
         let pairs = || self.of_batch.iter().zip(&small.of_batch);
-        if let Some((term, _)) = pairs().find(|(a, b)| a.elements * fewer != b.elements * more) {
-            return term.reduced();
+        let mut uneven = pairs().filter(|(a, b)| a.elements * fewer != b.elements * more);
+        if let Some((term, small)) = uneven.next() {
+            return if term.elements == small.elements {
+                term.reduced()
+            } else {
+                term.uneven(small)
+            };
         }
         let growth = more as f64 / fewer as f64;
         let changed = |by: f64| pairs().find(|(a, b)| !close(a.scale, b.scale * by));
@@ -169,6 +183,11 @@ impl Term {
     fn reduced(&self) -> Growth {
         let (operation, divides, value) = (self.operation.clone(), self.divides, self.value);
         Growth::Reduced { operation, divides, value }
+    }
+
+    fn uneven(&self, small: &Self) -> Growth {
+        let (operation, fewer, more) = (self.operation.clone(), small.elements, self.elements);
+        Growth::Uneven { operation, fewer, more }
     }
 }
 

@@ -155,10 +155,14 @@ where
         let (mut sum, mut reports) = (None::<ParamVector<B>>, Vec::new());
         for (task, (training, test)) in tasks.into_iter().enumerate() {
             let problem = self.problem(training)?;
-            let phi = caught(|| inner(&problem))
-                .map_err(|message| ImplicitError::InnerSolver { task, message })??;
-            self.objective.parameters().space().expect_same(phi.space())?;
-            phi.expect_finite("the result of the inner solver")?;
+            let mut found = || {
+                let phi = caught(|| inner(&problem))
+                    .map_err(|message| ImplicitError::InnerSolver { task, message })??;
+                self.objective.parameters().space().expect_same(phi.space())?;
+                phi.expect_finite("the result of the inner solver")?;
+                Ok(phi)
+            };
+            let phi = self.objective.agreed(found())?;
             let test = self.objective.on(test)?.at_keeping_buffers(&phi)?;
             let (gradient, report) = problem.pull_back(&phi, &test, solver)?;
             reports.push(report);

@@ -35,10 +35,10 @@ impl TaskReport {
             Verdict::Indefinite
         } else if !self.solve.stop.is_success() {
             Verdict::Unsolved
-        } else if self.stationarity > far * regularization * smallest.max(0.0) * self.moved {
-            Verdict::NotStationary
-        } else {
+        } else if self.stationarity <= far * regularization * smallest.max(0.0) * self.moved {
             Verdict::Sound
+        } else {
+            Verdict::NotStationary // also if it is no number
         };
         self
     }

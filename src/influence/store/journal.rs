@@ -13,9 +13,6 @@ use crate::{influence::InfluenceReport, tensor::Precision};
 
 const FORMAT: &str = "burn-curvature.scores.1";
 
-/// Relative difference of checksums that counts as rounding.
-const ROUNDING: f64 = 1e-4;
-
 /// What identifies a run. Equal fingerprints belong to the same scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fingerprint {
@@ -43,6 +40,12 @@ pub(super) struct Fingerprint {
     /// Number of batches, where scores depend on more than their sum.
     #[serde(default)]
     pub batches: Option<usize>,
+    /// The number of samples of each of them, bit by bit.
+    #[serde(default)]
+    pub sizes: String,
+    /// Differences of the two checksums that count as rounding.
+    #[serde(skip)]
+    pub rounding: [f64; 2],
 }
 
 impl Fingerprint {
@@ -75,15 +78,19 @@ impl Fingerprint {
                 found.reduction.clone(),
             ),
             ("the number of batches is", batches(self.batches), batches(found.batches)),
+            (
+                "the fingerprint of the sizes of the batches is",
+                self.sizes.clone(),
+                found.sizes.clone(),
+            ),
         ];
         let sums = [
             ("the checksum of the training samples is", self.training, found.training),
             ("the checksum of the queries is", self.query, found.query),
         ];
         let texts = texts.into_iter().map(|(what, own, other)| (what, own == other, own, other));
-        let close = |a: f64, b: f64| (a - b).abs() <= ROUNDING * a.abs().max(b.abs());
-        let sums = sums.map(|(what, own, other)| {
-            (what, close(own, other), own.to_string(), other.to_string())
+        let sums = sums.into_iter().zip(self.rounding).map(|((what, own, other), rounding)| {
+            (what, (own - other).abs() <= rounding, own.to_string(), other.to_string())
         });
         match texts.chain(sums).find(|(_, same, ..)| !same) {
             None => Ok(()),

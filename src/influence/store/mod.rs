@@ -19,6 +19,7 @@ mod error;
 mod journal;
 mod memory;
 mod npy;
+mod print;
 mod stored;
 mod writer;
 
@@ -30,12 +31,10 @@ use std::{fmt, path::Path, sync::Arc};
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
 
-use super::{Estimator, Influence, InfluenceError, Query, Solves, pairs::Asked, query::Gradients};
-use crate::{
-    error::Error, objective::Progress, seeds::Seeds, space::ParamVector, tensor::DefaultBackend,
-    tensor::Precision,
-};
+use super::{Influence, InfluenceError, Query, Solves, pairs::Asked, scores};
+use crate::{error::Error, objective::Progress, tensor::DefaultBackend, tensor::Precision};
 use journal::Fingerprint;
+use print::{by_batch, checksum, hashed, layout, print_of};
 use writer::Writer;
 
 /// Configuration of scores on disk.
@@ -97,7 +96,8 @@ impl StoreConfig {
     /// Plans the scores of all training samples for a query; on a shared objective, of this rank's samples. Collective.
     ///
     /// # Cost
-    /// A forward pass over the training samples and over those of the query, for checksums.
+    /// A forward pass over the training samples and over those of the query, for checksums; a gradient for a query that is
+    /// the value of an objective.
     ///
     /// # Errors
     /// As [`Influence::visit_scores`].
@@ -112,20 +112,27 @@ impl StoreConfig {
         let written = self.precision.unwrap_or(computed);
         let settings = serde_json::to_string(influence.config()).map_err(Error::new)?;
         let rows = influence.losses.rows();
+        let print = hashed(&training.parameters().to_vec()?);
+        let batches: Vec<f64> = training.samples().iter().map(|&samples| samples as f64).collect();
+        let by_batch = by_batch(&influence.config().estimator);
+        let of_training = checksum(&influence.training_losses()?, computed);
+        let of_query = checksum(&asked.gradients.figures()?, computed);
         let fingerprint = Fingerprint {
             settings,
             layout: layout(training.parameters()),
-            parameters: hashed(&training.parameters().to_vec()?),
+            parameters: print,
             queries: asked.gradients.len(),
             samples: rows.own,
             first: rows.first,
             computed,
             written,
-            training: checksum(&influence.training_losses()?),
-            query: checksum_of(&asked.gradients)?,
+            training: of_training.0,
+            query: of_query.0,
             vectors: print_of(&asked.gradients)?,
             reduction: training.reduction().map(|it| it.to_string()).unwrap_or_default(),
-            batches: by_batch(&influence.config().estimator).then(|| training.batches()),
+            batches: by_batch.then(|| training.batches()),
+            sizes: if by_batch { hashed(&batches) } else { String::new() },
+            rounding: [of_training.1, of_query.1],
         };
         let memory = training.agreed(memory::predicted(influence, &asked, written))?;
         Ok(ScorePlan { influence, asked, fingerprint, memory, observer: None })
@@ -215,12 +222,8 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
     fn expect_finite(&self, rows: &[Vec<f64>]) -> Result<(), InfluenceError> {
         let narrow = self.fingerprint.written == Precision::F32;
         let fits = |score: f64| score.is_finite() && (!narrow || (score as f32).is_finite());
-        let within = |row: &Vec<f64>| row.iter().position(|&score| !fits(score));
-        let found = rows.iter().find_map(|row| Some((within(row)?, row)));
-        found.map_or(Ok(()), |(own, row)| {
-            let (what, sample) = ("score", self.fingerprint.first + own);
-            Err(InfluenceError::NotFinite { what, sample, value: row[own].to_string() })
-        })
+        let rows = rows.iter().map(Vec::as_slice);
+        scores::expect_finite(rows, self.fingerprint.first, fits)
     }
 
     /// An error on all ranks, if there is one on any.
@@ -244,56 +247,4 @@ impl<B: AutodiffBackend> fmt::Display for ScorePlan<'_, B> {
         let (file, memory) = (self.file_bytes(), self.memory as f64 / 1e6);
         write!(f, "{queries} × {samples} scores: {file} bytes on disk, {memory:.1} MB of memory")
     }
-}
-
-/// Names and shapes of the parameters.
-fn layout<B: AutodiffBackend>(parameters: &ParamVector<B>) -> String {
-    let blocks = parameters.layout().blocks().iter();
-    let texts = blocks.map(|block| format!("{} {:?}", block.name(), block.shape()));
-    texts.collect::<Vec<_>>().join(", ")
-}
-
-/// A hash of 128 bits over all bits of some numbers.
-fn hashed(values: &[f64]) -> String {
-    let fold =
-        |start: u64| values.iter().fold(start, |hash, value| Seeds::at(hash, value.to_bits()));
-    format!("{:016x}{:016x}", fold(1), fold(2))
-}
-
-/// The sum of some numbers with random weights between ½ and 1½, so that their order matters.
-fn checksum(values: &[f64]) -> f64 {
-    let weight =
-        |index: usize| 0.5 + (Seeds::at(0, index as u64) >> 11) as f64 / (1_u64 << 53) as f64;
-    values.iter().enumerate().map(|(index, value)| weight(index) * value).sum()
-}
-
-/// A hash of the vectors of a query; empty for others.
-fn print_of<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<String, Error> {
-    let Gradients::Vectors(vectors) = gradients else {
-        return Ok(String::new());
-    };
-    let mut print = String::new();
-    for vector in vectors.iter() {
-        let mut values = vector.to_vec()?;
-        values.extend(print.bytes().map(f64::from));
-        print = hashed(&values);
-    }
-    Ok(print)
-}
-
-/// Whether scores depend on how samples are divided into batches: the terms of a series, and the noise of draws.
-fn by_batch(estimator: &Estimator) -> bool {
-    matches!(estimator, Estimator::Lissa(_) | Estimator::Kfac(_) | Estimator::Ekfac(_))
-}
-
-/// A checksum of the query.
-fn checksum_of<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<f64, Error> {
-    let values = match gradients {
-        Gradients::Samples(losses) => losses.values()?,
-        Gradients::Value(objective) => vec![objective.value()?],
-        Gradients::Vectors(vectors) => {
-            vectors.iter().map(ParamVector::norm).collect::<Result<_, _>>()?
-        }
-    };
-    Ok(checksum(&values))
 }

@@ -24,7 +24,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts a new file.
+    /// Starts a new file; if that fails, there is none.
     pub fn create(path: &Path, fingerprint: &Fingerprint) -> Result<Self, StoreError> {
         let description = Journal::beside(path);
         if description.exists() {
@@ -32,13 +32,21 @@ impl Writer {
             return Err(StoreError::Exists { path, found: found(&description) });
         }
         let opened = OpenOptions::new().write(true).create_new(true).open(path);
-        let mut file = opened.map_err(|error| match error.kind() {
+        let file = opened.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => {
                 let found = "no description next to it".into();
                 StoreError::Exists { path: named(path), found }
             }
             _ => failed(path, &error),
         })?;
+        let begun = Self::begin(path, file, fingerprint);
+        if begun.is_err() {
+            Self::remove(path);
+        }
+        begun
+    }
+
+    fn begin(path: &Path, mut file: File, fingerprint: &Fingerprint) -> Result<Self, StoreError> {
         lock(path, &file)?;
         let journal = Journal::new(fingerprint.clone());
         let written = file.write_all(&journal.header()).and_then(|()| file.sync_data());

@@ -46,7 +46,7 @@ pub struct Retraining<'a> {
     run: Run<'a>,
     seed: u64,
     repeats: usize,
-    /// The number of values in the closure's first result.
+    /// The number of values in the closure's first good result.
     values: Option<usize>,
     observer: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
@@ -181,9 +181,10 @@ impl<'a> Retraining<'a> {
             let seed = Seeds::at(self.seed, repeat as u64);
             let found = caught(|| (self.run)(kept, seed))
                 .map_err(|message| TruthError::Panicked { samples: kept.len(), seed, message })??;
-            let expected = *self.values.get_or_insert(found.len());
-            TruthError::expect_count("the training closure", expected.max(1), found.len())?;
+            let expected = self.values.unwrap_or(found.len()).max(1);
+            TruthError::expect_count("the training closure", expected, found.len())?;
             TruthError::expect_finite("the training closure", &found)?;
+            self.values = Some(expected); // once there is a good result
             mean.resize(expected, 0.0);
             mean.iter_mut().zip(found).for_each(|(mean, value)| *mean += value / repeats as f64);
             if let Some(observer) = &self.observer {

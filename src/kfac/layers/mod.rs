@@ -120,6 +120,8 @@ pub(in crate::kfac) struct LayerGroup {
     pub rows: usize,
     /// The operation in which rows of it reach several samples, if they do.
     pub mixed: Option<String>,
+    /// Whether it is an embedding that can be reduced: by the first batch, it is used at several places of a sample.
+    pub is_bag: bool,
 }
 
 impl LayerGroup {
@@ -211,6 +213,9 @@ impl NetworkLayers {
         let mut network = Self { layers, blocks, samples, leftover, graph };
         if let Some(&outputs) = loss.outputs().get(1) {
             owner::assign(&mut network, outputs, separation);
+        }
+        for layer in &mut network.layers {
+            layer.is_bag = layer.is_shared_embedding();
         }
         network
     }

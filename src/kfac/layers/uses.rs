@@ -55,7 +55,17 @@ impl Uses<'_> {
                 }
                 None => {
                     let uses = vec![tap];
-                    groups.push(LayerGroup { kind, weight, bias, shape, uses, rows, mixed: None });
+                    let (mixed, is_bag) = (None, false);
+                    groups.push(LayerGroup {
+                        kind,
+                        weight,
+                        bias,
+                        shape,
+                        uses,
+                        rows,
+                        mixed,
+                        is_bag,
+                    });
                 }
             }
         }

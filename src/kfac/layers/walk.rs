@@ -174,11 +174,14 @@ impl<'a> Uses<'a> {
         Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
     }
 
-    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter as it is stored.
+    /// The parameter of a bias operand: `Some(None)` without one, as where it is frozen; `None` if it is a parameter in another
+    /// form than the one that is stored.
     fn bias(&self, value: Option<&ValueId>) -> Option<Option<usize>> {
         match value {
-            None => Some(None),
-            Some(&value) => Some(Some(self.plain(value)?.parameter)),
+            Some(&value) if self.views.contains_key(&value) => {
+                Some(Some(self.plain(value)?.parameter))
+            }
+            _ => Some(None),
         }
     }
 

@@ -56,7 +56,7 @@ impl FactorKind {
         match self.reduced {
             Reduced::Nothing => false,
             Reduced::ButEmbeddings => group.kind != LayerKind::Embedding,
-            Reduced::Everything => true,
+            Reduced::Everything => group.kind != LayerKind::Embedding || group.is_bag,
         }
     }
 
@@ -85,6 +85,7 @@ impl FactorKind {
 pub(super) enum Reduced {
     Nothing,
     ButEmbeddings,
+    /// But an embedding that is used at one place of a sample: its A is a diagonal.
     Everything,
 }
 

@@ -75,6 +75,12 @@ impl Cut {
         self.dims.iter().filter(|dim| dim.is_none()).count()
     }
 
+    /// Whether this is another cut with some of its tensors left whole.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        let mut dims = self.dims.iter().zip(&other.dims);
+        self.samples == other.samples && dims.all(|(own, other)| own.is_none() || own == other)
+    }
+
     /// Where the samples of a program's batch are.
     pub fn axes(&self, inputs: Range<usize>) -> BatchAxes<'_> {
         BatchAxes { inputs, samples: self.samples, dims: &self.dims }

@@ -27,6 +27,8 @@ enum Verdict {
     Refuted(Error),
     /// The loss does not combine the cut's samples, or cannot be evaluated on other numbers of them.
     NotSamples(Error),
+    /// The loss combines every sample of the cut with every other.
+    Pairs(Error),
 }
 
 impl<B: AutodiffBackend> Objective<B> {
@@ -41,7 +43,7 @@ impl<B: AutodiffBackend> Objective<B> {
         other: &Counted<B>,
         reduction: Reduction,
     ) -> Result<Law, Error> {
-        let (mut held, mut reason) = (None, None);
+        let (mut held, mut reason, mut paired) = (None, None, None);
         for cut in Cut::all(batch) {
             // As many time steps as samples: whichever of the two they are, the reduction must hold.
             if let Some((_, whole)) = &held
@@ -50,10 +52,21 @@ impl<B: AutodiffBackend> Objective<B> {
                 break;
             }
             match self.judged(&cut, &cut.pieces(batch, other), reduction) {
+                // With one of two tensors of samples left whole, a sum over pairs is one over the samples of the other.
+                Verdict::Holds(_)
+                    if paired.as_ref().is_some_and(|(all, _)| cut.is_part_of(all)) =>
+                {
+                    reason = paired.take().map(|(_, error)| error);
+                    break;
+                }
                 Verdict::Holds(law) if !batch.supplied => return Ok(law),
                 Verdict::Holds(law) => held = held.or_else(|| Some((law, cut.left_whole()))),
                 Verdict::Refuted(error) => return Err(error),
                 Verdict::NotSamples(error) => reason = reason.or(Some(error)),
+                Verdict::Pairs(error) => {
+                    reason = reason.or(Some(error.clone()));
+                    paired = paired.or(Some((cut, error)));
+                }
             }
         }
         match (held, reason) {
@@ -93,6 +106,15 @@ impl<B: AutodiffBackend> Objective<B> {
                 let reason =
                     if common { no_samples(&operation) } else { not_linear(&operation, divides) };
                 return Verdict::NotSamples(refused(reason));
+            }
+            (Growth::Uneven { operation, fewer: few, more: many }, _) => {
+                let pairs = few * more * more == many * fewer * fewer;
+                let reason = uneven(&operation, (fewer, few), (more, many), pairs);
+                return if pairs {
+                    Verdict::Pairs(refused(reason))
+                } else {
+                    Verdict::NotSamples(refused(reason))
+                };
             }
             (growth, _) => return Verdict::Refuted(refused(other_law(&growth, fewer, more))),
         };
@@ -170,7 +192,7 @@ fn halved(error: Error, samples: usize) -> Error {
     let message = match error.downcast_ref() {
         Some(CaptureError::Panicked { message }) => message.clone(),
         _ => match error.downcast_ref() {
-            Some(ObjectiveError::NotFiniteLoss { value }) => format!("its loss is {value}"),
+            Some(ObjectiveError::NotFiniteLoss { value, .. }) => format!("its loss is {value}"),
             _ => return error,
         },
     };
@@ -184,6 +206,23 @@ fn not_linear(operation: &str, divides: bool) -> String {
             .into();
     }
     format!("{operation} acts on what was reduced over the samples")
+}
+
+/// Of a term with as many elements for so many samples.
+fn uneven(operation: &str, few: (usize, usize), many: (usize, usize), pairs: bool) -> String {
+    let counts = format!(
+        "by {operation} a term has {} elements for {} samples and {} for {}",
+        few.1, few.0, many.1, many.0
+    );
+    if pairs {
+        return format!(
+            "{counts}: every sample meets every other, as where a tensor of shape [n, 1] is combined with one of shape [1, n]. \
+             Give targets the shape of the outputs; if pairs are meant, reduce them to one loss per sample"
+        );
+    }
+    format!(
+        "{counts}, so that not every element is a sample's: other tensors of the batch add elements of their own"
+    )
 }
 
 fn no_samples(operation: &str) -> String {
@@ -212,6 +251,9 @@ fn other_law(growth: &Growth, fewer: usize, more: usize) -> String {
              of a mean falls as one over the number of samples"
         ),
         Growth::Reduced { operation, divides, .. } => not_linear(operation, *divides),
+        Growth::Uneven { operation, fewer: few, more: many } => {
+            uneven(operation, (fewer, *few), (more, *many), false)
+        }
         Growth::Unknown => "the recordings differ in more than the number of samples".into(),
     }
 }

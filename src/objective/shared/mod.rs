@@ -73,7 +73,8 @@ impl Share {
         Ok(match own {
             Some(own) => own,
             None if code == 2 => {
-                ObjectiveError::NotFiniteLoss { value: format!("not finite on rank {rank}") }.into()
+                let value = format!("not finite on rank {rank}");
+                ObjectiveError::NotFiniteLoss { value, inputs: None }.into()
             }
             None => SharedError::OtherRank { rank, message }.into(),
         })

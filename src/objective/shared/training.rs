@@ -7,7 +7,7 @@ use super::{Call, Contribution, Extent, Sent};
 use crate::{
     capture::Batch,
     error::Error,
-    objective::{Objective, ObjectiveError, ValueAndGradient},
+    objective::{Objective, ObjectiveError, ValueAndGradient, batches::Stated},
     space::{Inner, InnerFloat},
     tensor::{Operand, TensorBridge},
 };
@@ -79,7 +79,11 @@ where
         found: ValueAndGradient<B>,
         after: &Self,
     ) -> Result<Contribution<B>, Error> {
-        let weight = self.of_first(|part| Ok(part.weight))?;
+        // Burn's loss is divided by what the closure stated; that of a part is not.
+        let weight = self.of_first(|part| match part.stated {
+            Stated::Mean { divisor } => Ok(part.weight * divisor),
+            Stated::Nothing | Stated::Sum => Ok(part.weight),
+        })?;
         let gradient = found.gradient.scale(weight).into_blocks();
         let statistics = after.running_statistics().into_iter();
         let statistics = statistics.map(|it| Inner::<B>::float_mul_scalar(it, weight.into()));

@@ -139,7 +139,8 @@ pub struct KfacOptimizerConfig {
     /// When a decomposition is finished depends on the machine, so two runs take different steps unless both call
     /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) marks the steps that switched to a
     /// new one. A decomposition that is still running is not saved with the state; a resumed run starts another when it
-    /// is next due.
+    /// is next due. On a [shared](Objective::shared) objective all ranks switch in the same step, once the last one has
+    /// finished; each step until then takes a small message more.
     #[config(default = false)]
     pub background: bool,
     /// Norm above which the gradient is clipped.

@@ -26,7 +26,7 @@ use crate::{
     space::ParamVector,
     tensor::DefaultBackend,
 };
-use running::{Decomposition, Running};
+use running::Running;
 
 /// The K-FAC optimizer: steps along the natural gradient, with [`Kfac`](crate::Kfac) in place of the Fisher matrix.
 ///
@@ -210,24 +210,31 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     ///
     /// # Errors
     /// The failure of a decomposition. The optimizer then continues with the previous inverse, and starts another
-    /// decomposition when one is next due.
+    /// decomposition when one is next due. On a [shared](Objective::shared) objective the next step fails, on all ranks.
     pub fn wait(&mut self) -> Result<(), Error> {
         if let Some(pending) = &self.progress.running.pending {
             pending.wait();
         }
-        self.expect_no_failure()
+        if self.objective.is_shared() {
+            return Ok(()); // ranks that wait and ranks that do not make the same calls
+        }
+        let objective = self.objective.clone();
+        self.finished(&objective).map(drop)
     }
 
-    /// Drops a failed decomposition and returns its error.
-    fn expect_no_failure(&mut self) -> Result<(), Error> {
+    /// Whether decompositions in the background are finished, on all ranks that share an objective. Drops failed ones and
+    /// returns the error. Collective.
+    fn finished(&mut self, objective: &Objective<B>) -> Result<bool, Error> {
         let pending = &mut self.progress.running.pending;
-        match pending.as_ref().and_then(Decomposition::failure) {
-            None => Ok(()),
-            Some(error) => {
-                *pending = None;
-                Err(error)
-            }
+        let Some(begun) = pending else { return Ok(false) };
+        if !objective.everywhere(begun.is_done())? {
+            return Ok(false);
         }
+        let outcome = objective.agreed(begun.failure().map_or(Ok(()), Err));
+        if outcome.is_err() {
+            *pending = None;
+        }
+        outcome.map(|()| true)
     }
 
     /// Sets the learning rate, as from a scheduler of Burn: `optimizer.set_learning_rate(scheduler.step().base())`.

@@ -100,15 +100,16 @@ impl<B: AutodiffBackend> Running<B> {
         kfac.map(source).transpose()
     }
 
-    /// Switches to finished decompositions, and starts others if they are due and none is in progress. Returns whether
-    /// it switched, and the source of the next inverse.
+    /// Switches to decompositions that are `finished` on all ranks, and starts others if they are due and none is in
+    /// progress. Returns whether it switched, and the source of the next inverse.
     pub fn turn_to_background(
         &mut self,
         (collector, objective): (&KfacCollector, &Objective<B>),
-        due: bool,
+        (due, finished): (bool, bool),
         before: Source<B>,
     ) -> Result<(bool, Source<B>), Error> {
-        let done = self.pending.as_ref().map(Decomposition::result).transpose()?.flatten();
+        let done = self.pending.as_ref().filter(|_| finished);
+        let done = done.map(Decomposition::result).transpose()?.flatten();
         let taken = done.is_some();
         if taken {
             self.pending = None;
@@ -190,6 +191,11 @@ impl<B: AutodiffBackend> Decomposition<B> {
     /// Waits until they are done.
     pub fn wait(&self) {
         self.done.wait();
+    }
+
+    /// Whether they have ended, in a failure if not otherwise.
+    pub fn is_done(&self) -> bool {
+        self.done.get().is_some()
     }
 
     /// Why they failed, if they did.

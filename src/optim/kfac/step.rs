@@ -68,13 +68,14 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         given: Option<ValueAndGradient<B>>,
         rule: Option<StepRule>,
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
-        self.expect_no_failure()?;
+        let finished = self.finished(objective)?;
         let mut next = self.progress.clone();
         next.step = next.step.saturating_add(1);
         let slope = self.observe(&mut next, objective, given)?;
         let period = self.config.search_period.filter(|_| rule.is_some());
         let searches = period.is_some_and(|period| next.step.is_multiple_of(period));
-        let (candidates, inverted) = self.candidates(&mut next, objective, &slope, searches)?;
+        let asked = (searches, finished);
+        let (candidates, inverted) = self.candidates(&mut next, objective, &slope, asked)?;
         let mut report = report(&next, &slope, inverted);
         let Candidate { inverse, direction: delta, renewed } = match rule {
             Some(StepRule::QuadraticModel { momentum }) => {
@@ -140,13 +141,14 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok(Slope { point, share, given: was_given, collected: due })
     }
 
-    /// Directions by one inverse or several, and whether the inverses are new.
+    /// Directions by one inverse or several, and whether the inverses are new, given whether γ is searched and whether
+    /// decompositions in the background are finished.
     fn candidates(
         &self,
         next: &mut Progress<B>,
         objective: &Objective<B>,
         slope: &Slope<'_, B>,
-        searches: bool,
+        (searches, finished): (bool, bool),
     ) -> Result<(Vec<Candidate<B>>, bool), Error> {
         let due = searches
             || next.step <= FIRST_STEPS
@@ -172,7 +174,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let mut source = match &before {
             Some(before) if background => {
                 let own = before.source.clone();
-                let (taken, source) = next.running.turn_to_background(network, due, own)?;
+                let (taken, source) =
+                    next.running.turn_to_background(network, (due, finished), own)?;
                 inverted = taken;
                 (due || taken).then_some(source)
             }

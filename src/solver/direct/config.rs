@@ -15,7 +15,7 @@ pub enum DirectMethod {
     /// A = L Lᵀ, for a positive definite matrix.
     Cholesky,
     /// A = L B Lᵀ with pivoting after Bunch and Kaufman, for any symmetric matrix that is not singular. Cheaper than the
-    /// eigendecomposition, and reports less.
+    /// eigendecomposition, and reports less: of the eigenvalues a direction of negative curvature, if there is one.
     BunchKaufman,
     /// A = U Λ Uᵀ, for any symmetric matrix. Reports κ and finds the singular directions.
     EigenDecomposition,

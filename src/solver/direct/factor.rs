@@ -15,6 +15,8 @@ pub(super) struct Factorization {
     kind: Kind,
     /// ‖A‖ in the Frobenius norm.
     norm: f64,
+    /// vᵀAv / vᵀv < 0 for some v, if the factors show one.
+    negative: Option<f64>,
 }
 
 enum Kind {
@@ -36,7 +38,18 @@ pub(super) struct EigenDecomposition {
 impl Factorization {
     /// Factorizes a symmetric matrix. `cut` is the fraction of the largest eigenvalue below which one counts as zero.
     pub(super) fn new(matrix: &Mat<f64>, method: DirectMethod, cut: f64) -> Result<Self, Error> {
-        Ok(Self { kind: Kind::new(matrix, method, cut)?, norm: matrix.norm_l2() })
+        let kind = Kind::new(matrix, method, cut)?;
+        let negative = match &kind {
+            Kind::BunchKaufman(factors) => negative_curvature(factors),
+            Kind::Cholesky(_) | Kind::Eigen(_) => None,
+        };
+        Ok(Self { kind, norm: matrix.norm_l2(), negative })
+    }
+
+    /// vᵀAv / vᵀv of a direction of negative curvature, if a factorization without eigenvalues shows one that is more than
+    /// rounding, in units of ‖A‖.
+    pub(super) fn negative_curvature(&self, rounding: f64) -> Option<f64> {
+        self.negative.filter(|found| *found < -rounding * self.norm)
     }
 
     /// ‖A‖ in the Frobenius norm.
@@ -141,6 +154,43 @@ impl EigenDecomposition {
         }
         &self.vectors * coefficients
     }
+}
+
+/// vᵀAv / vᵀv for A = Pᵀ L B Lᵀ P and v = Pᵀ L⁻ᵀ u, u the eigenvector of the most negative eigenvalue of B, whose blocks
+/// have one or two rows.
+fn negative_curvature(factors: &Lblt<f64>) -> Option<f64> {
+    let lower = factors.L();
+    let (pivots, beside) = (factors.B_diag().column_vector(), factors.B_subdiag().column_vector());
+    let (size, mut found) = (lower.nrows(), None::<(f64, usize, [f64; 2])>);
+    let mut row = 0;
+    while row < size {
+        let (own, off) = (pivots[row], beside[row]);
+        let paired = off != 0.0 && row + 1 < size;
+        let (value, vector) = if paired {
+            let next = pivots[row + 1];
+            let value = 0.5 * (own + next) - (0.5 * (own - next)).hypot(off);
+            // Of (B − λI)u = 0 the row without cancellation.
+            let vector = if own > next { [-off, own - value] } else { [next - value, -off] };
+            let length = vector[0].hypot(vector[1]);
+            (value, vector.map(|element| element / length))
+        } else {
+            (own, [1.0, 0.0])
+        };
+        if value < found.map_or(0.0, |(least, ..)| least) {
+            found = Some((value, row, vector));
+        }
+        row += if paired { 2 } else { 1 };
+    }
+    let (value, row, vector) = found?;
+    let mut y = vec![0.0; size];
+    for (element, start) in y[row..].iter_mut().zip(vector) {
+        *element = start;
+    }
+    for at in (0..size).rev() {
+        let below: f64 = (at + 1..size).map(|other| lower[(other, at)] * y[other]).sum();
+        y[at] -= below;
+    }
+    Some(value / y.iter().map(|element| element * element).sum::<f64>())
 }
 
 /// Smallest over largest squared pivot: an estimate of 1/κ that is too large rather than too small.

@@ -235,6 +235,8 @@ fn finish<B: AutodiffBackend>(
     };
     let report = SolveReport {
         spectrum: factorization.spectrum(),
+        negative_curvature: factorization
+            .negative_curvature(rhs.len() as f64 * rhs.precision().epsilon()),
         ..SolveReport::new(factorization.method(), stop, system, norms)
     };
     Ok(Solution { x, report, negative_curvature: None })

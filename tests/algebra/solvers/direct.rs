@@ -10,7 +10,9 @@ use burn_curvature::{
 
 use super::{check_report, operator, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
+    TestBackend, assert_close,
+    dense::Rows,
+    flat,
     oracle::{logarithmic, matrix, solve, with_spectrum},
     random::SplitMix64,
 };
@@ -61,6 +63,44 @@ fn direct_solves<B: TestBackend>() {
     );
 }
 on_backends!(direct_solves: ndarray, flex, dispatch);
+
+/// A factorization without eigenvalues reports a direction of negative curvature where there is one, and none where the
+/// matrix is definite, or singular up to rounding.
+fn direct_negative_curvature<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        let found = |rows: &Rows| {
+            let rhs = flat::<B>(&SplitMix64::new(5).normals(rows.len()), precision);
+            let solver =
+                DirectConfig::new().with_method(DirectMethod::BunchKaufman).init().unwrap();
+            let report = solver.solve(&operator(rows, rhs.space()), &rhs).ok()?.report;
+            report.negative_curvature
+        };
+        // Blocks of two rows, of which the smaller eigenvalue is known.
+        for [[a, b], [c, d]] in
+            [[[0.0, 1.0], [1.0, 0.0]], [[1.0, 3.0], [3.0, 1.5]], [[1.5, 3.0], [3.0, 1.0]]]
+        {
+            let least: f64 = 0.5 * (a + d) - f64::hypot(0.5 * (a - d), b);
+            let curvature = found(&vec![vec![a, b], vec![c, d]]).unwrap();
+            assert!((curvature / least - 1.0).abs() < 1e-6, "{curvature} {least}");
+        }
+        let definite = logarithmic(0.1, 10.0, 12);
+        for seed in 0..10 {
+            for negative in [&[0][..], &[11], &[3, 7], &[0, 1, 2, 5, 8, 11]] {
+                let mut spectrum = definite.clone();
+                negative.iter().for_each(|&at| spectrum[at] *= -1.0);
+                let least = spectrum.iter().copied().fold(0.0, f64::min);
+                let curvature = found(&with_spectrum(&spectrum, seed)).unwrap();
+                let allowed = least * (1.0 + 1e3 * precision.epsilon());
+                assert!((allowed..0.0).contains(&curvature), "{curvature} {least}");
+            }
+            assert_eq!(found(&with_spectrum(&definite, seed)), None);
+            let mut singular = definite.clone();
+            singular[..5].fill(0.0);
+            assert_eq!(found(&with_spectrum(&singular, seed)), None);
+        }
+    }
+}
+on_backends!(direct_negative_curvature: ndarray, flex, dispatch);
 
 /// Singular systems: the shortest least-squares solution, and the fact reported.
 fn direct_singular<B: TestBackend>() {

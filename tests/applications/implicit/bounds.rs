@@ -1,11 +1,15 @@
 //! The error bound on random strongly convex problems, solved inexactly inside and out.
 
+use burn::prelude::*;
 use burn_curvature::{
     ConjugateGradientConfig,
     implicit::{HyperObjective, ImplicitConfig, LipschitzConstants},
 };
 
-use super::world::{World, entries};
+use super::{
+    refusals::{Scalar, device, scalar, vector},
+    world::{World, entries},
+};
 use crate::{dense::dot, random::SplitMix64};
 
 const SIZE: (usize, usize) = (20, 8);
@@ -32,7 +36,7 @@ fn constants(world: &World) -> (f64, LipschitzConstants) {
 fn the_error_is_below_the_bound_and_the_bound_below_a_hundred_errors() {
     let first = World::new(0, SIZE);
     let (inner, outer) = first.captured(&[0.0; SIZE.1]).unwrap();
-    let device = burn::tensor::Device::flex().autodiff();
+    let device = Device::flex().autodiff();
     let mut ratios = [Vec::new(), Vec::new()];
     for seed in 0..100 {
         let world = World::new(1000 + seed, SIZE);
@@ -102,4 +106,47 @@ fn the_parts_of_a_bound_are_those_of_their_causes() {
     let away: Vec<f64> = minimizer.iter().map(|w| w + 1e-3).collect();
     let solved = bound(&away, 1e-12);
     assert!(solved.solve < 1e-6 * solved.stationarity, "{solved:?}");
+}
+
+/// θ* = bη and L = aᵀw − cη with c the f32 next to aᵀb: both parts of the hypergradient are a hundred million times their
+/// difference, and all that is left of it in f32 is their rounding.
+#[test]
+fn parts_that_cancel_leave_their_rounding() {
+    let device = device();
+    for seed in 0..5 {
+        let mut numbers = SplitMix64::new(seed);
+        let mut drawn = || -> Vec<f32> {
+            numbers.normals(1000).iter().map(|number| number.abs() as f32).collect()
+        };
+        let (a, b) = (drawn(), drawn());
+        let product: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        let c = product as f32;
+        let of = |values: &[f32]| Tensor::<1>::from_floats(values, &device);
+        let (model, hyper) = (vector(&b), scalar(1.0));
+        let inner =
+            HyperObjective::capture(&model, &hyper, of(&b), |model: &Scalar, eta: &Scalar, b| {
+                (model.value.val() - b * eta.value.val()).powi_scalar(2).sum() * 0.5
+            });
+        let outer = HyperObjective::capture(
+            &model,
+            &hyper,
+            of(&a),
+            move |model: &Scalar, eta: &Scalar, a| {
+                (model.value.val() * a).sum() - (eta.value.val() * c).sum()
+            },
+        );
+        let (inner, outer) = (inner.unwrap(), outer.unwrap());
+        let solver = ConjugateGradientConfig::new().init().unwrap();
+        let constants =
+            LipschitzConstants { hessian: 0.0, mixed: 0.0, outer_gradient: 0.0, outer_direct: 0.0 };
+        let estimated = ImplicitConfig::new();
+        let proven =
+            estimated.clone().with_strong_convexity(Some(1.0)).with_lipschitz(Some(constants));
+        for config in [estimated, proven] {
+            let found = config.init(&inner).unwrap().hypergradient(&outer, &solver).unwrap();
+            let error = (entries(&found.gradient)[0] - (product - f64::from(c))).abs();
+            let bound = found.report.error.unwrap().total();
+            assert!(error <= bound && bound < 1e-5 * product, "{error:e} {bound:e} {product:e}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use burn_curvature::{
         Verdict,
     },
     materialize,
+    solver::DirectMethod,
 };
 
 use super::{
@@ -170,6 +171,14 @@ fn doubtful_tasks_are_reported() {
     let found = imaml.meta_gradient_with([(one(), one())], &solver, stay).unwrap().report;
     assert_eq!(found.tasks[0].verdict, Verdict::Indefinite, "{found}");
     assert!(found.advice().contains("raise λ"));
+    let factors = DirectConfig::new().with_method(DirectMethod::BunchKaufman).init().unwrap();
+    let found = imaml.meta_gradient_with([(one(), one())], &factors, stay).unwrap().report;
+    assert_eq!(found.tasks[0].verdict, Verdict::Indefinite, "{found}");
+    // In f32 such a λ is infinite, and the gradient of its term at the start no number.
+    let imaml = ImamlConfig::new(1e40).init(imaml.objective()).unwrap();
+    let found = imaml.meta_gradient([(one(), one())], &solver).unwrap().report;
+    assert!(found.tasks[0].stationarity.is_nan(), "{found}");
+    assert_eq!(found.tasks[0].verdict, Verdict::NotStationary, "{found}");
 }
 
 /// ℒ̂ = −½(uᵀφ)² with ‖u‖ = 1 and λ = 1: I − uuᵀ is singular, in f32 up to either sign of ε.

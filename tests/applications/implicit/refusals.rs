@@ -28,7 +28,12 @@ pub(super) fn device() -> Device {
 }
 
 pub(super) fn scalar(value: f32) -> Scalar {
-    Scalar { value: Param::from_tensor(Tensor::from_floats([value], &device())) }
+    vector(&[value])
+}
+
+/// The same module with several elements.
+pub(super) fn vector(values: &[f32]) -> Scalar {
+    Scalar { value: Param::from_tensor(Tensor::from_floats(values, &device())) }
 }
 
 /// A scalar inner problem in f64.
@@ -153,6 +158,19 @@ fn values_that_are_not_finite_are_named() {
     let function = ImplicitConfig::new().init(&inner.at(&theta, &nan).unwrap()).unwrap();
     let found = function.hypergradient(&outer(&model), &solver);
     assert!(matches!(failure(&found), Some(ObjectiveError::NotFiniteLoss { .. })), "{found:?}");
+    // The square root of η has a value and no derivative at 0.
+    let root = |w: Tensor<1>, eta: Tensor<1>| (w - eta.sqrt()).powi_scalar(2);
+    let (inner, ..) = problem((0.5, 1.0), root).unwrap();
+    let function = ImplicitConfig::new()
+        .init(&inner.at(&inner.parameters(), &inner.hyperparameters().space().zeros()).unwrap());
+    let (function, one) = (function.unwrap(), inner.parameters().space().ones());
+    let tangent =
+        function.tangent(&inner.hyperparameters().space().zeros().space().ones(), &solver);
+    let adjoint = function.adjoint(&one, &solver);
+    let adjoints = function.adjoints(&[one.clone(), one], &solver);
+    for found in [tangent.map(drop), adjoint.map(drop), adjoints.map(drop)] {
+        assert!(matches!(failure(&found), Some(VectorError::NonFinite { .. })), "{found:?}");
+    }
 }
 
 #[test]
@@ -171,7 +189,9 @@ fn configurations_out_of_range_are_refused() {
         let found = config.init(&inner);
         assert_eq!(failure::<_, ConfigError>(&found).map(|error| error.field), Some(name));
     }
-    assert!(truncated(0, 0.1).is_err() && truncated(1, 0.0).is_err());
+    let named = |error: ConfigError| (error.config, error.field, error.found);
+    assert_eq!(named(truncated(0, 0.1).unwrap_err()), ("truncated", "steps", 0.0));
+    assert_eq!(named(truncated(1, 0.0).unwrap_err()), ("truncated", "rate", 0.0));
     // Without outputs there is no Gauss-Newton matrix.
     assert!(config.with_curvature(InnerCurvature::GaussNewton).init(&inner).is_err());
 }

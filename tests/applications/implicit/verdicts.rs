@@ -2,12 +2,14 @@
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Objective,
+    ConjugateGradientConfig, DirectConfig, MinresConfig, Objective, SolveOptions,
     errors::ImplicitError,
     implicit::{HyperObjective, ImplicitConfig, InnerCurvature, Verdict},
+    operator::Diagonal,
+    solver::DirectMethod,
 };
 
-use super::refusals::{Scalar, device, outer, problem, scalar};
+use super::refusals::{Scalar, device, outer, problem, scalar, vector};
 use crate::{failure::failure, random::SplitMix64};
 
 /// ℒ = ¼w⁴ − ½ηw² has a maximum at 0 and minima at ±√η.
@@ -34,6 +36,48 @@ fn an_indefinite_inner_matrix_is_reported_with_what_to_do() {
     let damped = ImplicitConfig::new().with_damping(2.0).init(&inner).unwrap();
     let report = damped.hypergradient(&outer, &conjugate).unwrap().report;
     assert_eq!(report.verdict, Verdict::NotStationary, "{report}");
+}
+
+/// At a saddle, to which no gradient objects. A preconditioner hides the eigenvalues but not their signs, and a factorization
+/// without eigenvalues has directions.
+#[test]
+fn a_saddle_is_reported_without_eigenvalues() {
+    let (model, hyper) = (vector(&[0.0, 0.0, 0.0]), scalar(0.0));
+    let problem = |scales: [f32; 3]| {
+        let scales = Tensor::<1>::from_floats(scales, &device());
+        let inner = HyperObjective::capture(
+            &model,
+            &hyper,
+            scales,
+            |model: &Scalar, eta: &Scalar, scales| {
+                let w = model.value.val();
+                (w.clone().powi_scalar(2) * scales * 0.5).sum() + (w * eta.value.val()).sum()
+            },
+        );
+        inner.unwrap().in_f64().unwrap()
+    };
+    let outer = Objective::capture(&model, (), |model: &Scalar, ()| model.value.val().sum());
+    let outer = outer.unwrap().in_f64().unwrap();
+    let minres = MinresConfig::new().init().unwrap();
+    let factors = DirectConfig::new().with_method(DirectMethod::BunchKaufman).init().unwrap();
+    for (scales, verdict) in
+        [([-1.0, 2.0, 10.0], Verdict::Indefinite), ([1.0, 2.0, 10.0], Verdict::Sound)]
+    {
+        let inner = problem(scales);
+        let unit = Diagonal::new(inner.parameters().space().ones()).unwrap();
+        for bounded in [false, true] {
+            let function = ImplicitConfig::new().with_error_bound(bounded).init(&inner).unwrap();
+            let options = SolveOptions::new().with_preconditioner(&unit);
+            for found in [
+                function.hypergradient_with(&outer, &minres, options),
+                function.hypergradient(&outer, &factors),
+            ] {
+                let report = found.unwrap().report;
+                assert_eq!(report.verdict, verdict, "{report}");
+                assert!(!report.advice().contains("NaN"), "{report}");
+            }
+        }
+    }
 }
 
 /// In f32 the zero eigenvalues of ggᵀ come out as either sign of ε; −10⁻⁴ of the largest is negative.
@@ -87,6 +131,63 @@ fn an_inner_problem_that_is_not_at_its_minimum_is_reported() {
     let text = serde_json::to_string(&report).unwrap();
     let read: burn_curvature::implicit::HypergradientReport = serde_json::from_str(&text).unwrap();
     assert_eq!(read.to_string(), report.to_string());
+}
+
+/// A solver that knows no eigenvalue, and no bound: the distance is that of the gradient in the matrix. In one dimension it
+/// is the Newton step, (w − 1 + ηw)/(1 + η).
+#[test]
+fn a_distance_is_known_without_eigenvalues() {
+    let ridge = |w: Tensor<1>, eta: Tensor<1>| {
+        (w.clone() - 1.0).powi_scalar(2) * 0.5 + eta * w.powi_scalar(2) * 0.5
+    };
+    let direct = DirectConfig::new().init().unwrap();
+    let conjugate = ConjugateGradientConfig::new().init().unwrap();
+    for (at, verdict) in [(5.0, Verdict::NotStationary), (0.5, Verdict::Sound)] {
+        let (inner, model, _) = problem((at, 1.0), ridge).unwrap();
+        let function = ImplicitConfig::new().with_error_bound(false).init(&inner).unwrap();
+        let outer = outer(&model);
+        let report = function.hypergradient(&outer, &direct).unwrap().report;
+        assert_eq!((report.smallest_eigenvalue, report.verdict), (None, verdict), "{report}");
+        assert_eq!(report.distance, (at > 1.0).then_some(4.5));
+        // A preconditioner hides the eigenvalues.
+        let unit = Diagonal::new(inner.parameters().space().ones()).unwrap();
+        let options = SolveOptions::new().with_preconditioner(&unit);
+        let report = function.hypergradient_with(&outer, &conjugate, options).unwrap().report;
+        assert_eq!((report.smallest_eigenvalue, report.verdict), (None, verdict), "{report}");
+    }
+    // In more dimensions it is a lower bound, also if the matrix is indefinite.
+    let (model, hyper) = (vector(&[1.0, -2.0, 3.0]), scalar(1.0));
+    let inner = |scales: [f32; 3]| {
+        let inner = HyperObjective::capture(
+            &model,
+            &hyper,
+            Tensor::<1>::from_floats(scales, &device()),
+            |model: &Scalar, eta: &Scalar, scales| {
+                let w = model.value.val();
+                (w.clone().powi_scalar(2) * scales * 0.5).sum() + (w * eta.value.val()).sum()
+            },
+        );
+        inner.unwrap().in_f64().unwrap()
+    };
+    let minres = MinresConfig::new().init().unwrap();
+    for (scales, verdict) in
+        [([1.0, 2.0, 10.0], Verdict::NotStationary), ([-1.0, 2.0, 10.0], Verdict::Indefinite)]
+    {
+        let function = ImplicitConfig::new().with_error_bound(false).init(&inner(scales)).unwrap();
+        let outer = Objective::capture(&model, (), |model: &Scalar, ()| model.value.val().sum());
+        let outer = outer.unwrap().in_f64().unwrap();
+        let slope = function.inner().gradient().unwrap().model.to_vec().unwrap();
+        let square = |of: &dyn Fn(usize) -> f64| (0..3).map(|i| of(i).powi(2)).sum::<f64>();
+        let scale = |i: usize| f64::from(scales[i]);
+        let step = square(&|i| slope[i] / scale(i)).sqrt();
+        let least = square(&|i| slope[i]) / square(&|i| slope[i] * scale(i)).sqrt();
+        let unit = Diagonal::new(function.inner().parameters().space().ones()).unwrap();
+        let options = SolveOptions::new().with_preconditioner(&unit);
+        let report = function.hypergradient_with(&outer, &minres, options).unwrap().report;
+        let found = report.distance.unwrap();
+        assert!((found / least - 1.0).abs() < 1e-12 && least < step, "{found} {least} {step}");
+        assert_eq!(report.verdict, verdict, "{report}");
+    }
 }
 
 /// The Gauss-Newton matrix is finite where the outputs have no second derivative; the residual is that of the Hessian.

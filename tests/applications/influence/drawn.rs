@@ -47,6 +47,8 @@ fn a_diagonal_that_is_estimated_by_random_draws_is_a_warning() {
             let estimated = |warning: &InfluenceWarning| matches!(warning, InfluenceWarning::EstimatedDiagonal { parameters } if parameters == names);
             assert_eq!(report.warnings().iter().any(estimated), !names.is_empty(), "{report}");
             assert_eq!(report.to_string().contains("random draws"), !names.is_empty(), "{report}");
+            let step = influence.newton_step(&[1]).unwrap().report;
+            assert!(!step.to_string().contains("random draws"), "{step}");
         }
     }
 }
@@ -63,7 +65,11 @@ fn drawn_targets_are_a_warning_and_not_the_default() {
         let config = InfluenceConfig::new(estimator)
             .with_curvature(Curvature::Fisher(Likelihood::Categorical))
             .with_damping(0.1);
-        let found = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
+        let influence = config.init(&world.training).unwrap();
+        let found = influence.scores(&world.queries).unwrap();
+        // A Newton step takes the Gauss-Newton matrix itself.
+        let step = influence.newton_step(&[1]).unwrap().report;
+        assert!(step.warnings().iter().all(|warning| draws_of(warning).is_none()), "{step}");
         let drawn: Vec<usize> = found.report.warnings().iter().filter_map(draws_of).collect();
         (found.values().to_vec(), drawn)
     };

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
+use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    DirectConfig, Error, Precision,
+    DirectConfig, Error, Loss, Objective, Precision,
     errors::{InfluenceError, StoreError, TruthError},
     influence::{
         Estimator, InfluenceConfig, Query, Scores,
@@ -13,7 +14,7 @@ use burn_curvature::{
     },
 };
 
-use super::{TEST, TRAINING, World};
+use super::{TEST, TRAINING, World, reports::Line};
 use crate::failure::failure;
 
 /// The largest numbers that a field holds.
@@ -47,6 +48,31 @@ fn the_largest_counts_are_all_there_are() {
     for range in [0..usize::MAX, usize::MAX..usize::MAX, Range { start: 4, end: 2 }] {
         let found = all.visit_scores(&world.queries, Some(range), |_| Ok(()));
         assert!(matches!(failure(&found), Some(InfluenceError::QueryRange { .. })), "{found:?}");
+    }
+}
+
+/// Gradients that f32 holds, and not their products: scores of samples are those of coordinates, s²/N for a slope s.
+#[test]
+fn self_influences_beyond_the_range_of_f32() {
+    let device = Device::default().autodiff();
+    let (one, two) = (&[0.5_f32][..], &[0.5_f32, 1.5][..]);
+    for slope in [1e-25_f32, 1.0, 1e20] {
+        for targets in [one, two] {
+            let model = Line { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+            let y = Tensor::<1>::from_floats(targets, &device);
+            let training = Objective::capture(&model, y, move |model, y: Tensor<1>| {
+                Loss::mean_of((y + model.w.val()) * slope)
+            });
+            let training = training.unwrap();
+            let influence = InfluenceConfig::new(Estimator::Identity).init(&training).unwrap();
+            let expected = f64::from(slope).powi(2) / targets.len() as f64;
+            for score in influence.self_influence().unwrap().scores {
+                assert!((score / expected - 1.0).abs() < 1e-6, "{slope:e}: {score:e}");
+            }
+            let step = training.parameters().space().full(f64::from(slope));
+            let along = influence.change_along(&step, &step).unwrap()[0];
+            assert!((along / f64::from(slope).powi(2) - 1.0).abs() < 1e-6, "{slope:e}: {along:e}");
+        }
     }
 }
 

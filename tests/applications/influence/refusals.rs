@@ -1,8 +1,8 @@
 //! What cannot be attributed is refused, with what to do.
 
-use burn::prelude::*;
+use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    Error, Loss, Objective, Reduction,
+    Error, Likelihood, Loss, Objective, Reduction,
     errors::{CaptureError, ConfigError, InfluenceError, ObjectiveError, VectorError},
     influence::{
         AveragedInfluence, Curvature, Estimator, Influence, InfluenceConfig, Prediction, Query,
@@ -10,7 +10,7 @@ use burn_curvature::{
     solver::NystromConfig,
 };
 
-use super::{World, losses};
+use super::{World, losses, reports::Line};
 use crate::{
     classifier::{Classifier, Samples},
     failure::failure,
@@ -108,11 +108,17 @@ fn configurations_out_of_range() {
         (config().with_damping(f64::NAN), "damping"),
         (config().with_weight_decay(f64::INFINITY), "weight_decay"),
         (config().with_at_once(0), "at_once"),
+        (config().with_damping(f64::MAX).with_weight_decay(f64::MAX), "damping"),
     ] {
         let found = init(config);
         assert_eq!(failure::<_, ConfigError>(&found).unwrap().field, field);
     }
     let kfac = InfluenceConfig::new(Estimator::kfac()).with_damping(0.1);
+    // Beyond the range of f32 the scores would be zero.
+    let narrow = capture(&world, Loss::mean_of);
+    let categorical = Curvature::Fisher(Likelihood::Categorical);
+    let found = kfac.clone().with_curvature(categorical).with_damping(1e40).init(&narrow);
+    assert_eq!(failure::<_, ConfigError>(&found).unwrap().field, "damping");
     let found = init(kfac.with_curvature(Curvature::GaussNewton));
     assert!(matches!(failure(&found), Some(InfluenceError::NotFisher { .. })));
     let nystrom = InfluenceConfig::new(Estimator::Nystrom(NystromConfig::new(5, 0.1)));
@@ -182,6 +188,10 @@ fn a_training_set_that_does_not_belong_to_the_objective() {
     let points = vec![influence(&world), upweighted.init(&world.training).unwrap()];
     let found = AveragedInfluence::new(points);
     assert!(matches!(failure(&found), Some(InfluenceError::OtherScale { .. })), "{found:?}");
+    let products = InfluenceConfig::new(Estimator::Identity).init(&world.training).unwrap();
+    let changes = config().init(&world.training).unwrap();
+    let found = AveragedInfluence::new(vec![products, changes]);
+    assert!(matches!(failure(&found), Some(InfluenceError::OtherScale { .. })), "{found:?}");
     let averaged = AveragedInfluence::new(vec![influence(&world), influence(&world)]).unwrap();
     let found = averaged.scores_at(&[Query::Samples(&world.queries)]);
     let expected = InfluenceError::QueryCount { expected: 2, found: 1 };
@@ -226,6 +236,31 @@ fn a_loss_that_is_not_finite_is_named() {
     let found = influence(&world).scores(&queries);
     assert!(matches!(failure(&found), Some(VectorError::NonFinite { .. })), "{found:?}");
     assert!(config().init(&queries).is_err());
+}
+
+/// ℓ = (w − √y)²: at y = 0 it has a derivative by w, which has none by y. A direction is no number either.
+#[test]
+fn derivatives_that_are_not_finite_are_named() {
+    let device = Device::default().autodiff();
+    let model = Line { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    let of = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    let training = Objective::capture(&model, of(&[1.0, 1.0, 4.0]), |model, y: Tensor<1>| {
+        Loss::mean_of((model.w.val() - y.sqrt()).powf_scalar(2.0))
+    });
+    let influence = config().init(&training.unwrap()).unwrap();
+    let direction = influence.training().parameters().clone();
+    assert!(influence.input_gradients(&direction, of(&[1e-6, 1.0])).is_ok());
+    let found = influence.input_gradients(&direction, of(&[0.0, 1.0]));
+    let Some(VectorError::NonFinite { count, .. }) = failure(&found) else { panic!("{found:?}") };
+    assert_eq!(*count, 1);
+    let nan = direction.clone().scale(f64::NAN);
+    for found in [
+        influence.change_along(&direction, &nan).map(drop),
+        influence.change_along(&nan, &direction).map(drop),
+        influence.scores(&nan).map(drop),
+    ] {
+        assert!(matches!(failure(&found), Some(VectorError::NonFinite { .. })), "{found:?}");
+    }
 }
 
 /// There is no derivative by a token.

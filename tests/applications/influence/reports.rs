@@ -17,8 +17,8 @@ use super::{
 use crate::{compare::relative_error, dense::dot, oracle::solve};
 
 #[derive(Module, Debug)]
-struct Line {
-    w: Param<Tensor<1>>,
+pub(super) struct Line {
+    pub w: Param<Tensor<1>>,
 }
 
 #[test]

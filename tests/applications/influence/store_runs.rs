@@ -1,15 +1,18 @@
 //! Files of scores that are those of another run, damaged, or no scores: refused, and left as they are.
 
-use std::fs;
+use std::{fs, path::Path};
 
+use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    Likelihood, Objective, Precision, Reduction,
+    Likelihood, Loss, Objective, Precision, Reduction,
     errors::StoreError,
     influence::{Curvature, Estimator, Influence, InfluenceConfig, Query, store::StoreConfig},
+    solver::LissaConfig,
 };
 
 use super::{
     TEST, TRAINING, World, part,
+    reports::Line,
     store::{Folder, influence, interrupted, kind, plan},
     sum_of_losses,
 };
@@ -133,4 +136,87 @@ fn what_has_the_same_checksums_is_another_run_too() {
     let refused = kind(plan(&halves, &world.queries).resume(&path));
     let StoreError::OtherRun { what, .. } = refused else { panic!("{refused}") };
     assert!(what.contains("number of batches"), "{what}");
+}
+
+/// One query or one training sample of twenty thousand is another; so is a scalar of θ with the same value.
+#[test]
+fn one_number_among_thousands_is_another_run() {
+    let (device, folder) = (Device::default().autodiff(), Folder::new());
+    let of = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    let model = Line { w: Param::from_tensor(of(&[2.0])) };
+    let small = Objective::capture(&model, of(&[1.0, 1.0, 4.0]), |model, y: Tensor<1>| {
+        Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    });
+    let small = small.unwrap();
+    let numbers = |other: usize| {
+        let mut y: Vec<f32> = (0..20_000).map(|n| (n * 7919 % 1000) as f32 / 1000.0).collect();
+        y[other] += 0.5;
+        y
+    };
+    let many = |other: usize| small.on(of(&numbers(other))).unwrap();
+    let refused = |influence: &Influence, query: Query<'_>, path: &Path, expected: &str| {
+        let StoreError::OtherRun { what, .. } = kind(plan(influence, query).resume(path)) else {
+            panic!()
+        };
+        assert!(what.contains(expected), "{what}");
+    };
+    let (queries, path) = (many(3), folder.file("queries.npy"));
+    let own = InfluenceConfig::new(Estimator::Identity).with_at_once(20_000);
+    let own = own.init(&small).unwrap();
+    plan(&own, &queries).create(&path).unwrap();
+    refused(&own, Query::Samples(&many(5)), &path, "checksum of the queries");
+    plan(&own, &queries).resume(&path).unwrap();
+
+    let (training, path) = (influence(&queries), folder.file("training.npy"));
+    plan(&training, &small).create(&path).unwrap();
+    refused(
+        &influence(&many(5)),
+        Query::Samples(&small),
+        &path,
+        "checksum of the training samples",
+    );
+    // The same samples in other batches, which round otherwise.
+    let batches = numbers(3).chunks(777).map(of).collect::<Vec<_>>();
+    let batches = small.over(batches, Reduction::Mean).unwrap();
+    plan(&influence(&batches), &small).resume(&path).unwrap();
+
+    let scalar = |slope: f32| {
+        let f = Objective::capture(&model, (), move |model: &Line, ()| {
+            (model.w.val() - 2.0) * slope + 2.0
+        });
+        f.unwrap()
+    };
+    let path = folder.file("value.npy");
+    plan(&own, Query::Value(&scalar(1.0))).create(&path).unwrap();
+    refused(&own, Query::Value(&scalar(2.0)), &path, "checksum of the queries");
+    plan(&own, Query::Value(&scalar(1.0))).resume(&path).unwrap();
+}
+
+/// Two batches of 5 and 25 samples are other terms of a series than two of 25 and 5.
+#[test]
+fn other_terms_of_a_series_are_another_run() {
+    let (world, folder) = (World::new(37), Folder::new());
+    let config = InfluenceConfig::new(Estimator::Lissa(LissaConfig::new())).with_damping(0.5);
+    let cut = |at: usize| {
+        let batches = [(0, at), (at, TRAINING)].map(|(from, to)| part(&world.train, from, to));
+        config.init(&world.training.over(batches, Reduction::Mean).unwrap()).unwrap()
+    };
+    let (own, path) = (cut(5), folder.file("series.npy"));
+    plan(&own, &world.queries).create(&path).unwrap();
+    let refused = kind(plan(&cut(25), &world.queries).resume(&path));
+    let StoreError::OtherRun { what, .. } = refused else { panic!("{refused}") };
+    assert!(what.contains("sizes of the batches"), "{what}");
+    plan(&own, &world.queries).resume(&path).unwrap();
+}
+
+/// A run whose description cannot be written leaves no numbers without one.
+#[test]
+fn a_run_that_cannot_start_leaves_no_file() {
+    let (world, folder) = (World::new(38), Folder::new());
+    let (own, path) = (influence(&world.training), folder.file("scores.npy"));
+    fs::create_dir(folder.file("scores.npy.json.new")).unwrap();
+    assert!(matches!(kind(plan(&own, &world.queries).create(&path)), StoreError::File { .. }));
+    assert!(!path.exists());
+    fs::remove_dir(folder.file("scores.npy.json.new")).unwrap();
+    plan(&own, &world.queries).create(&path).unwrap();
 }

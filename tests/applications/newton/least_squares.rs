@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Objective,
+    Objective, Reduction,
     errors::{DeriveError, OptimizerError},
     optim::{LevenbergMarquardtConfig, NewtonOptimizerState, NewtonStep, Verdict},
 };
@@ -178,6 +178,30 @@ fn means_of_squares_are_least_squares_too() {
     );
 }
 
+/// At a fit the gradient is nothing but rounding, and residuals are residuals all the same.
+#[test]
+fn a_fit_is_taken_up_again_in_f32() {
+    let data = (tensor(&X), tensor(&Y));
+    let loss = |p: &Point, data| {
+        let r = residuals(p, data);
+        (r.clone(), (r.clone() * r).mean())
+    };
+    let mut model = Point::at(&[2.5, 0.5]);
+    let objective: Objective<B> = Objective::capture(&model, data.clone(), loss).unwrap();
+    let mut optimizer = LevenbergMarquardtConfig::new().init(&objective).unwrap();
+    loop {
+        let (moved, step) = optimizer.step(&model, data.clone()).unwrap();
+        model = moved;
+        if !step.is_taken() && step.step > 20 {
+            break;
+        }
+    }
+    let at_fit = objective.at_model(&model).unwrap();
+    let residual = at_fit.outputs().unwrap().norm().unwrap();
+    assert!(at_fit.gradient().unwrap().norm().unwrap() < 1e-4 * residual);
+    LevenbergMarquardtConfig::new().init(&at_fit).unwrap();
+}
+
 #[test]
 fn what_is_no_sum_of_squares_is_refused() {
     let model = Point::at(&[2.5, 0.5]);
@@ -210,4 +234,36 @@ fn what_is_no_sum_of_squares_is_refused() {
         };
         assert!(*difference > 1e-3);
     }
+}
+
+/// Every batch of a data set is looked at, and how the loss grows with the residuals.
+#[test]
+fn what_is_no_sum_of_squares_over_a_data_set_is_refused() {
+    let model = Point::at(&[2.5, 0.5]);
+    let batches = || [0..6, 6..14].map(|rows| (tensor(&X[rows.clone()]), tensor(&Y[rows])));
+    let captured = |loss: fn(Tensor<1>) -> Tensor<1>| {
+        let closure = move |p: &Point, data| {
+            let r = residuals(p, data);
+            (r.clone(), loss(r))
+        };
+        let captured = Objective::<B>::capture(&model, batches()[0].clone(), closure);
+        captured.unwrap().in_f64().unwrap()
+    };
+    let method = LevenbergMarquardtConfig::new();
+    let refused = |objective: &Objective<B>| {
+        let found = method.init(objective);
+        matches!(failure(&found), Some(OptimizerError::NotLeastSquares { .. }))
+    };
+    for (reduction, loss) in [
+        (Reduction::Sum, (|r| r.powf_scalar(2.0).sum() * 0.5) as fn(Tensor<1>) -> Tensor<1>),
+        (Reduction::Mean, |r| r.powf_scalar(2.0).mean()),
+    ] {
+        assert!(method.init(&captured(loss).over(batches(), reduction).unwrap()).is_ok());
+    }
+    let fourth = captured(|r| r.powf_scalar(4.0).sum());
+    assert!(refused(&fourth.over(batches(), Reduction::Sum).unwrap()));
+    // The gradient is along the residuals, and the loss is of another degree.
+    assert!(refused(&captured(|r| r.powf_scalar(2.0).sum().powf_scalar(2.0))));
+    assert!(refused(&captured(|r| r.powf_scalar(2.0).sum() + 100.0)));
+    assert!(refused(&captured(|r| -r.powf_scalar(2.0).sum())));
 }

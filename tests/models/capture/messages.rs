@@ -36,6 +36,26 @@ fn weighted() -> CrossEntropyLossConfig {
     CrossEntropyLossConfig::new().with_weights(Some(vec![1.0, 2.0, 0.5]))
 }
 
+/// A batch that leaves its labels where they are.
+#[derive(Clone)]
+struct Forgetful(Tensor<2>, Tensor<1, Int>);
+
+impl Batch for Forgetful {
+    fn map_tensors<M: burn_curvature::BatchMapper>(self, mapper: &mut M) -> Self {
+        Self(self.0.map_tensors(mapper), self.1)
+    }
+}
+
+#[test]
+fn a_field_that_a_batch_of_ones_own_does_not_map() {
+    let (x, y) = classes();
+    let loss = |m: &Linear, Forgetful(x, y): Forgetful| {
+        -log_softmax(m.forward(x), 1).gather(1, y.unsqueeze_dim(1)).mean()
+    };
+    let message = refused(captured(&net(3), Forgetful(x, y), loss), OUTSIDE);
+    assert!(message.contains("map it in `map_tensors`"), "{message}");
+}
+
 const OUTSIDE: &str = "the closure uses a tensor or module from outside ";
 
 #[test]

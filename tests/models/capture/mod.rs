@@ -13,8 +13,10 @@ mod long;
 mod messages;
 mod modes;
 mod moves;
+mod not_finite;
 mod precision;
 mod reads;
+mod reparameterized;
 mod repeated;
 mod stops;
 mod structure;
@@ -28,7 +30,7 @@ use burn::{
 };
 use burn_curvature::{
     CaptureConfig, Error, Objective,
-    errors::{CaptureError, FaithfulnessError, ObjectiveError, ParamError},
+    errors::{CaptureError, FaithfulnessError, ParamError},
 };
 
 #[derive(Module, Debug)]
@@ -210,14 +212,18 @@ fn frozen_parameters_are_constants() {
     assert_eq!(objective.layout().len(), 6);
 }
 
+/// As Burn's optimizers have it: a mapped weight is a parameter again once it is a leaf.
 #[test]
-fn a_loss_that_is_nan_or_infinite_is_refused() {
-    for poison in [f32::NAN, f32::INFINITY] {
-        let (x, y) = batch(5);
-        let y = y.slice_fill([0..1, 0..1], poison);
-        let result = Objective::capture(&small(), (x, y), squared_error);
-        let expected = ObjectiveError::NotFiniteLoss { value: f64::from(poison).to_string() };
-        assert_eq!(failure(&result), Some(&expected));
+fn a_parameter_that_is_computed_from_another_is_a_constant() {
+    type Map = fn(Tensor<2>) -> Tensor<2>;
+    let halves: [(Map, usize); 2] = [(|w| w * 0.5, 2), (|w| (w * 0.5).detach().require_grad(), 8)];
+    let captured = |model: &Small| Objective::capture(model, batch(5), squared_error).unwrap();
+    let objective = captured(&small());
+    for (half, parameters) in halves {
+        let mut model = small();
+        model.linear.weight = model.linear.weight.map(half);
+        assert_eq!(captured(&model).layout().len(), parameters);
+        assert_eq!(objective.at_model(&model).is_ok(), parameters == 8);
     }
 }
 

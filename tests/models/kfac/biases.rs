@@ -4,7 +4,7 @@ use burn::{
     module::{Module, Param},
     nn,
     prelude::*,
-    tensor::activation::tanh,
+    tensor::{activation::tanh, module::conv2d, ops::ConvOptions},
 };
 use burn_curvature::{
     KfacConfig, Reduction,
@@ -79,4 +79,35 @@ fn biases_of_several_layers_leave_the_weights_covered() {
     blocks_are_exact(&objective, &["first.bias", "extra"], 2);
     let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     assert_eq!(kfac.layers().len(), 2, "{}", kfac.coverage());
+}
+
+#[derive(Module, Debug)]
+struct Convolved {
+    kernel: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+    output: nn::Linear,
+}
+
+/// A bias that is frozen or computed is none of the layer's, and the weight is covered without it.
+#[test]
+fn a_convolution_with_a_bias_that_is_no_parameter_is_a_layer() {
+    let mut model =
+        Convolved { kernel: weight([4, 2, 2, 2], 3), bias: weight([4], 4), output: layer(&[4, 2]) };
+    model.bias = model.bias.set_require_grad(false);
+    let x = random([3, 2, 4, 4], 1);
+    let objective = squared(&model, x, Reduction::Mean, |model: &Convolved, x: Tensor<4>| {
+        let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+        let hidden = conv2d(x, model.kernel.val(), Some(model.bias.val()), options);
+        model.output.forward::<2>(tanh(hidden).mean_dim(3).mean_dim(2).flatten(1, 3))
+    });
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
+    let Some(Treatment::Kronecker { input: 8, output: 4, .. }) = kfac.coverage().of("kernel")
+    else {
+        panic!("{}", kfac.coverage());
+    };
+    let exact = materialize(truth(&objective, KfacFisher::Exact).as_ref()).unwrap();
+    let expected: f64 = exact.values().iter().step_by(exact.columns() + 1).sum();
+    let ekfac = without_draws().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let error = (ekfac.trace().unwrap() - expected).abs() / expected;
+    assert!(error < 1e-12, "{error}");
 }

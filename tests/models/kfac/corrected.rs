@@ -128,3 +128,32 @@ fn without_gradients_there_is_no_diagonal() {
     let error = config.init_ekfac(&classifier(1, 8), LOSS).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&KfacError::NoDiagonal));
 }
+
+/// The bases may be those of a K-FAC without gradients, G = I: s is measured all the same.
+#[test]
+fn the_diagonal_is_measured_in_the_bases_of_another_configuration() {
+    let objective = classifier(3, 20);
+    let forward = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
+    let kfac = forward.init(&objective, LOSS).unwrap();
+    let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &without_draws()).unwrap();
+    let exact = rows(&Fisher::exact(&objective, LOSS).unwrap());
+    for layer in ekfac.layers() {
+        let own = objective.layout().block(layer.weight()).unwrap().range();
+        let u = layer.input_basis(0).unwrap();
+        let (inputs, outputs) = (u.rows() - 1, layer.diagonal().unwrap().len() / u.rows());
+        assert_eq!(own.len(), inputs * outputs);
+        // (u ⊗ e)ᵀ F (u ⊗ e) for a column u and an output; the biases are stored behind the weights.
+        let place = |i: usize, output: usize| own.start + i * outputs + output;
+        for (at, found) in layer.diagonal().unwrap().iter().enumerate() {
+            let (column, output) = (at / outputs, at % outputs);
+            let mut expected = 0.0;
+            for i in 0..u.rows() {
+                for j in 0..u.rows() {
+                    let fisher = exact[place(i, output)][place(j, output)];
+                    expected += u.entry(i, column).unwrap() * fisher * u.entry(j, column).unwrap();
+                }
+            }
+            assert!((found - expected).abs() < 1e-12, "{}: {found}, {expected}", layer.weight());
+        }
+    }
+}

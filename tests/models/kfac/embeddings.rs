@@ -219,3 +219,68 @@ fn states_of_reduced_embeddings_come_back() {
     let mixed = states[0].averaged(&states[1], 0.5);
     assert_eq!(mixed.unwrap_err().downcast_ref(), Some(&KfacError::State));
 }
+
+/// An embedding that is expanded has its rows for a basis, and no other.
+#[test]
+fn bases_of_reduced_embeddings_are_refused_where_they_are_expanded() {
+    let objective = bent(Reduction::Mean);
+    let reduced = reduce().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let error = reduced.updated(&objective, GAUSSIAN, &expanded(), 0.0).unwrap_err();
+    let expected = KfacError::Configuration { parameter: "embedding.weight".into() };
+    assert_eq!(error.downcast_ref(), Some(&expected));
+    // The rows are bases of a reduced embedding too.
+    let rows = expanded().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let rows = rows.updated(&objective, GAUSSIAN, &reduce(), 0.0).unwrap();
+    let traces = [&rows, &reduced].map(|ekfac| ekfac.layers()[0].trace().unwrap());
+    assert!((traces[0] - traces[1]).abs() < 1e-12 * traces[1], "{traces:?}");
+}
+
+#[derive(Module, Debug)]
+struct Both {
+    embedding: nn::Embedding,
+    users: nn::Embedding,
+    linear: nn::Linear,
+}
+
+/// One that is used at one place only keeps its diagonal, however many rows it has.
+#[test]
+fn an_embedding_at_one_place_is_not_reduced_beside_others() {
+    const USERS: usize = 40;
+    let Bag { embedding, linear } = bag();
+    let mut users = nn::EmbeddingConfig::new(USERS, 3).init(&device());
+    users.weight = weight([USERS, 3], 2);
+    let model = Both { embedding, users, linear };
+    let ids = Tensor::<2, Int>::from_data([[7], [39], [7], [0]], &device());
+    let objective =
+        squared(&model, (tokens(), ids), Reduction::Mean, |model: &Both, (tokens, ids)| {
+            let words = model.embedding.forward(tokens).mean_dim(1);
+            model.linear.forward(words + model.users.forward(ids)).squeeze_dim::<2>(1)
+        });
+    let config = reduce().with_embeddings(EmbeddingPolicy::Whole { limit: ROWS });
+    assert!(worst(&objective, GAUSSIAN, &config) < 1e-12);
+    let kfac = config.init(&objective, GAUSSIAN).unwrap();
+    let [words, users, _] = kfac.layers() else { panic!("{}", kfac.coverage()) };
+    assert!(!words.input().is_diagonal());
+    let mut expected = vec![0.0; USERS];
+    (expected[7], expected[39], expected[0]) = (0.5, 0.25, 0.25);
+    assert_eq!(users.input().values().unwrap(), expected);
+    config.init_ekfac(&objective, GAUSSIAN).unwrap();
+    Kfac::from_state(&objective, &kfac.state().unwrap()).unwrap();
+}
+
+/// Samples of one place do not show that an embedding is reduced.
+#[test]
+fn an_embedding_at_more_places_than_in_the_first_batch_is_refused() {
+    let whole = pooled(Reduction::Mean);
+    let one = tokens().narrow(1, 0, 1);
+    for (parts, fits) in [([one.clone(), tokens()], false), ([tokens(), one], true)] {
+        let objective = whole.over(parts, Reduction::Mean).unwrap();
+        expanded().init(&objective, GAUSSIAN).unwrap();
+        let found = reduce().init(&objective, GAUSSIAN);
+        let expected = KfacError::OtherNetwork { parameter: "embedding.weight".into() };
+        match found {
+            Ok(_) => assert!(fits),
+            Err(error) => assert_eq!((error.downcast_ref(), fits), (Some(&expected), false)),
+        }
+    }
+}

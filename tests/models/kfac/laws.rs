@@ -2,7 +2,8 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    CaptureConfig, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Precision, Reduction,
+    CaptureConfig, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Precision,
+    Reduction,
     kfac::{KfacFisher, Treatment},
 };
 
@@ -64,6 +65,33 @@ fn a_loss_and_a_damping_times_a_number_give_the_same_step() {
         for factor in [1e-3, 7.0, 1e4] {
             let error = relative_error(&step(factor, factored), &expected);
             assert!(error < 1e-10, "{factor}: {error}");
+        }
+    }
+}
+
+/// Fisher matrices whose squares f64 does not hold: norms and errors are those of the matrix times a number.
+#[test]
+fn norms_are_those_of_a_multiple_where_squares_overflow_or_vanish() {
+    let objective = classifier(1, 8).without_loss_check();
+    let found = |factor: f64| {
+        let likelihood = Likelihood::Gaussian { variance: factor.recip() };
+        let kfac = kfac(&objective, likelihood);
+        let ekfac = without_draws().init_ekfac(&objective, likelihood).unwrap();
+        let exact = Fisher::exact(&objective, likelihood).unwrap();
+        let norms = [kfac.frobenius_norm().unwrap(), ekfac.frobenius_norm().unwrap()];
+        let errors = kfac.compare_with(&exact).unwrap();
+        (norms.map(|norm| norm / factor), errors)
+    };
+    let (norms, errors) = found(1.0);
+    assert!(errors[0].relative_error > 1e-3);
+    for factor in [1e-200, 1e200] {
+        let (others, compared) = found(factor);
+        for (other, norm) in others.iter().zip(norms) {
+            assert!((other - norm).abs() < 1e-12 * norm, "{factor}: {other}, {norm}");
+        }
+        for (other, error) in compared.iter().zip(&errors) {
+            let (other, error) = (other.relative_error, error.relative_error);
+            assert!((other - error).abs() < 1e-12, "{factor}: {other}, {error}");
         }
     }
 }

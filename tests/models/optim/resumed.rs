@@ -1,15 +1,20 @@
 //! States that are saved and loaded: a resumed run equals an uninterrupted one, digit for digit.
 
-use burn::tensor::Device;
+use burn::{
+    module::Module,
+    nn,
+    tensor::{Device, Distribution, Tensor},
+};
 use burn_curvature::{
-    KfacConfig, KfacOptimizer, KfacOptimizerConfig, Precision,
+    CaptureConfig, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective,
+    Precision, Reduction,
     errors::{KfacError, OptimizerError},
-    kfac::KfacFisher,
+    kfac::{KfacFisher, UncoveredPolicy},
     optim::{KfacInverse, KfacOptimizerState},
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
-use crate::B;
+use crate::{B, without_draws};
 
 /// Through text.
 fn saved_and_loaded(optimizer: &KfacOptimizer<B>) -> KfacOptimizerState {
@@ -110,4 +115,45 @@ fn states_that_do_not_fit_are_refused() {
     })
     .unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&KfacError::State));
+}
+
+#[derive(Module, Debug)]
+struct Scaled {
+    linear: nn::Linear,
+    norm: nn::LayerNorm,
+}
+
+/// A diagonal and a matrix have no average: γ's block by one policy and by another, and G = I.
+#[test]
+fn factors_of_another_form_are_refused() {
+    let device = Device::flex().autodiff();
+    let model = Scaled {
+        linear: nn::LinearConfig::new(3, 4).init(&device),
+        norm: nn::LayerNormConfig::new(4).init(&device),
+    };
+    let x = Tensor::<2>::random([6, 3], Distribution::Normal(0.0, 1.0), &device);
+    let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    let loss = |model: &Scaled, x: Tensor<2>| {
+        let z = model.norm.forward(model.linear.forward(x));
+        (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+    };
+    let objective = Objective::<B>::capture_with(&CaptureConfig::new(), &model, x.clone(), loss);
+    let objective = objective.unwrap().reduced_by(Reduction::Sum).unwrap();
+    let exact = without_draws().with_uncovered(UncoveredPolicy::ExactBlock { limit: 9 });
+    let diagonal = exact.with_uncovered(UncoveredPolicy::Diagonal { probes: 2, seed: 1 });
+    let forward = exact.with_fisher(KfacFisher::ForwardOnly);
+    for (saved, other, parameter) in [
+        (exact, diagonal, "norm.gamma"),
+        (diagonal, exact, "norm.gamma"),
+        (forward, exact, "linear.weight"),
+    ] {
+        let [saved, other] = [saved, other].map(|kfac| exact_config().with_kfac(kfac));
+        let mut whole = saved.init(&objective, likelihood).unwrap();
+        whole.step(&model, x.clone()).unwrap();
+        let state = whole.state().unwrap();
+        assert!(saved.resume(&objective, likelihood, &state).is_ok());
+        let error = other.resume(&objective, likelihood, &state).unwrap_err();
+        let expected = KfacError::Configuration { parameter: parameter.into() };
+        assert_eq!(error.downcast_ref(), Some(&expected), "{error}");
+    }
 }

@@ -23,7 +23,8 @@ pub(super) fn propose<B: AutodiffBackend>(
     memory: &Memory<B>,
     models: bool,
 ) -> Result<Proposal<B>, Error> {
-    if point.curvature.batches() < 2 {
+    let terms = point.curvature.terms(); // the same number on all ranks
+    if terms < 2 {
         return Err(OptimizerError::OneBatch.into());
     }
     let damping = memory.damping + point.decay;
@@ -40,11 +41,11 @@ pub(super) fn propose<B: AutodiffBackend>(
         let largest = largest.unwrap_or(f64::INFINITY);
         return Err(OptimizerError::SeriesDiverged { scale, largest }.into());
     }
-    products += solution.report.applications * point.curvature.batches();
+    products += solution.report.applications * terms;
     let delta = solution.x;
     let slope = point.gradient.dot(&delta)?;
     let predicted = if models {
-        products += point.curvature.batches();
+        products += terms;
         let quadratic = delta.dot(&operator.apply(&delta)?)?;
         Some(slope + 0.5 * quadratic - 0.5 * memory.damping * delta.dot(&delta)?)
     } else {

@@ -26,8 +26,8 @@ pub enum Curvature {
     Hessian,
     /// The Gauss-Newton matrix JᵀMJ of ℒ, positive semidefinite for convex losses of outputs.
     GaussNewton,
-    /// The Gauss-Newton matrix 2c·JᵀJ of ℒ = c·‖r‖², where the closure returns the residuals r as outputs. The form of ℒ is
-    /// checked when the optimizer is built.
+    /// The Gauss-Newton matrix 2c·JᵀJ of ℒ = c·‖r‖² with c > 0, where the closure returns the residuals r as outputs. The form
+    /// of ℒ is checked on every batch when the optimizer is built.
     Residuals,
 }
 

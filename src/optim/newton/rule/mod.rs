@@ -36,7 +36,8 @@ pub enum Rule {
         search: Option<Armijo>,
     },
     /// ‖δ‖ ≤ radius, in the norm of the preconditioner's inverse if there is one. The radius shrinks to a quarter for ρ < ¼,
-    /// and doubles for ρ > ¾ if the step ends on the boundary (Nocedal & Wright, algorithm 4.1).
+    /// and doubles for ρ > ¾ if the step ends on the boundary (Nocedal & Wright, algorithm 4.1). The radius is the Euclidean
+    /// length of steps that leave a saddle, with a preconditioner too.
     TrustRegion {
         /// The radius at the start.
         radius: f64,

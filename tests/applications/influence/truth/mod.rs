@@ -89,6 +89,15 @@ fn failures_and_panics_of_a_closure_are_errors() {
         });
         assert_eq!(*kind::<TruthError>(&wrong.leave_one_out(&[1]).unwrap_err()), expected);
     }
+    // A bad result does not decide how many values a good one has.
+    for bad in [vec![], vec![f64::NAN]] {
+        let mut first = Some(bad);
+        let mut recovering = Retraining::new(4, move |kept, _| -> Outcome {
+            Ok(first.take().unwrap_or_else(|| vec![1.0, kept.len() as f64]))
+        });
+        recovering.leave_one_out(&[1]).unwrap_err();
+        assert_eq!(recovering.leave_one_out(&[1]).unwrap().before, [1.0, 4.0]);
+    }
     let mut diverging = Retraining::new(4, |_, _| -> Outcome { Ok(vec![f64::NAN]) });
     let error = diverging.leave_one_out(&[1]).unwrap_err();
     assert!(matches!(kind(&error), TruthError::NotFinite { index: 0, .. }));
