@@ -9,6 +9,10 @@ use burn::nn::{
     },
 };
 use burn::prelude::*;
+use burn_curvature::{
+    CaptureConfig, Objective,
+    check::{Check, CurvatureCheckConfig},
+};
 
 use super::{
     check::Table,
@@ -49,6 +53,21 @@ fn conv1d() {
         table.layer(name, [2, 4, 8], config.init(&device), Conv1d::forward);
     }
     table.finish();
+}
+
+/// Burn's gradient of the weight is another one where a stride leaves a rest and there are groups: refused, and right here.
+#[test]
+fn a_wrong_gradient_of_burns_is_named() {
+    let config = Conv1dConfig::new(4, 6, 3).with_groups(2).with_stride(2);
+    let layer: Conv1d = config.with_padding(PaddingConfig1d::Explicit(2, 2)).init(&device());
+    let x = || data([2, 4, 8], 1);
+    let loss = |layer: &Conv1d, x: Tensor<3>| readout(layer.forward(x));
+    let error = Objective::capture(&layer, x(), loss).expect_err("refused").to_string();
+    assert!(error.contains("in weight") && error.contains("wrong in Burn itself"), "{error}");
+    let objective = CaptureConfig::new().unchecked().init(&layer, x(), loss).unwrap();
+    let report = CurvatureCheckConfig::new().init().unwrap().run(&objective).unwrap();
+    assert!(report.is_ok(), "{report}");
+    assert!(report.passed().any(|line| line.check == Check::Gradient), "{report}");
 }
 
 #[test]

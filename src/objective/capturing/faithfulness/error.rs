@@ -26,8 +26,9 @@ pub enum FaithfulnessError {
     #[error(
         "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
          (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: a value read while recording, a \
-         `detach` or `without_autodiff` whose place was not found, randomness in the closure, or a closure that \
-         gives different results when called twice"
+         `detach` or `without_autodiff` whose place was not found, randomness in the closure, a closure that gives \
+         different results when called twice, or an operation whose gradient is wrong in Burn itself: \
+         `CurvatureCheck` on a capture with `CaptureConfig::new().unchecked()` tells"
     )]
     Unfaithful {
         /// The parameter with the largest relative difference.
