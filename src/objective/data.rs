@@ -201,10 +201,11 @@ impl<B: AutodiffBackend> Default for Sample<B> {
 
 impl<B: AutodiffBackend> Sample<B> {
     fn add(&mut self, batch: &Counted<B>) {
-        if self.0.len() < 2 {
-            self.0.push(batch.clone());
-        } else if batch.samples > 1 && self.0.iter().all(|seen| seen.samples == 1) {
+        let shows_more = |first: &Counted<B>| batch.samples > 1 && first.samples == 1;
+        if self.0.first().is_some_and(shows_more) {
             self.0.insert(0, batch.clone());
+        } else if self.0.len() < 2 {
+            self.0.push(batch.clone());
         }
     }
 }

@@ -53,6 +53,11 @@ impl Law {
         matches!(self.evidence, Evidence::Counted)
     }
 
+    /// Whether it is known by a batch of one sample, which does not show whether samples meet each other.
+    pub fn is_of_one_sample(&self) -> bool {
+        matches!(&self.evidence, Evidence::Terms(reference) if reference.of_one_sample)
+    }
+
     /// The unit of divisors, the same on all ranks for one closure up to a factor that this is, and what identifies the
     /// closure.
     pub fn unit(&self) -> (f64, u64) {
@@ -100,6 +105,8 @@ pub(super) struct Reference {
     pub divisor: f64,
     /// Its number of samples by the batch itself, or in the first dimension.
     pub samples: usize,
+    /// Whether it is one sample, put together with another.
+    pub of_one_sample: bool,
 }
 
 impl Reference {

@@ -175,10 +175,16 @@ impl<B: AutodiffBackend> Objective<B> {
     pub(super) fn expect_same_reduction(&self, part: &Part<B>) -> Result<(), Error> {
         let Some(law) = &self.settings.law else { return Ok(()) };
         let shown = part.programs.shown.get() == Some(&law.reduction);
-        if shown || law.divisor(&part.outline()).is_ok() {
+        let shows_more = law.is_of_one_sample() && part.batch.samples > 1;
+        let is_known = law.divisor(&part.outline()).is_ok();
+        if shown || (is_known && !shows_more) {
             return Ok(());
         }
-        self.proven(&part.batch, &part.batch, law.reduction)?;
+        if is_known {
+            self.expect_halves(&part.batch, law.reduction)?; // where it has halves
+        } else {
+            self.proven(&part.batch, &part.batch, law.reduction)?;
+        }
         part.programs.shown.get_or_init(|| law.reduction);
         Ok(())
     }

@@ -95,9 +95,12 @@ impl<B: AutodiffBackend> Objective<B> {
         let refused = |reason| ObjectiveError::NotReducedSo { reduction, reason }.into();
         let evidence = match (growth, reduction) {
             (Growth::Sum, Reduction::Sum) | (Growth::Mean, Reduction::Mean) => {
-                let samples = whole.batch.samples;
-                let reference = Reference { terms: terms.clone(), divisor: more as f64, samples };
-                Evidence::Terms(Arc::new(reference))
+                Evidence::Terms(Arc::new(Reference {
+                    terms: terms.clone(),
+                    divisor: more as f64,
+                    samples: whole.batch.samples,
+                    of_one_sample: cut.samples == 1,
+                }))
             }
             (Growth::Unknown, _) => Evidence::Counted,
             (Growth::Reduced { operation, divides, value }, _) => {

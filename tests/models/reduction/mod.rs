@@ -3,6 +3,7 @@
 
 mod coupled;
 mod likelihoods;
+mod pairs;
 mod proven;
 mod said;
 

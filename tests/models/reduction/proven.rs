@@ -176,49 +176,6 @@ fn what_is_no_mean_over_samples_is_refused() {
     assert!(message.contains("weight decay"), "{message}");
 }
 
-/// Outputs [n, 1] with targets [1, n]: each output is compared with the targets of all samples, as no mean over samples is. With
-/// other data of another length than the samples it is one.
-#[test]
-fn targets_that_are_broadcast_against_the_outputs_are_refused() {
-    type Pair = (Tensor<2>, Tensor<1>);
-    let batch = |n: usize, m: usize| -> Pair {
-        let values = |n: usize| (0..n).map(|i| (1.7 * i as f32).sin()).collect::<Vec<_>>();
-        let x = Tensor::<1>::from_floats(values(n).as_slice(), &device()).unsqueeze_dim(1);
-        (x, Tensor::from_floats(values(m).as_slice(), &device()))
-    };
-    let across = |model: &Slope, (x, y): Pair| {
-        let z = x * model.w.val();
-        (z.clone(), (z - y.unsqueeze::<2>()).square().mean())
-    };
-    for n in [2, 4, 5] {
-        let objective = Objective::capture(&slope(1.5), batch(n, n), across).unwrap();
-        let message = not_reduced(objective.reduced_by(Reduction::Mean));
-        assert!(message.contains("every sample meets every other"), "{n}: {message}");
-    }
-    let objective = Objective::capture(&slope(1.5), batch(4, 3), across).unwrap();
-    assert!(objective.reduced_by(Reduction::Mean).is_ok());
-    let along = |model: &Slope, (x, y): Pair| {
-        let z = x * model.w.val();
-        (z.clone(), (z - y.unsqueeze_dim::<2>(1)).square().mean())
-    };
-    let objective = Objective::capture(&slope(1.5), batch(4, 4), along).unwrap();
-    assert!(objective.reduced_by(Reduction::Mean).is_ok());
-}
-
-/// Residuals inside of a domain and on its boundary: the elements of the loss are not those of one tensor's samples.
-#[test]
-fn elements_that_two_tensors_add_are_named() {
-    type Domain = (Tensor<2>, Tensor<2>);
-    let loss = |model: &Slope, (inside, boundary): Domain| {
-        let r = Tensor::cat(vec![inside, boundary], 0) * model.w.val();
-        (r.clone(), r.square().sum())
-    };
-    let points = |n: usize| Tensor::<2>::ones([n, 1], &device());
-    let objective = Objective::capture(&slope(1.5), (points(7), points(2)), loss).unwrap();
-    let message = not_reduced(objective.reduced_by(Reduction::Sum));
-    assert!(message.contains("a term has 5 elements for 3 samples and 9 for 7"), "{message}");
-}
-
 #[test]
 fn a_later_batch_keeps_the_reduction() {
     let loss = |model: &Slope, x: Tensor<2>| {
