@@ -6,7 +6,7 @@ use std::{error::Error, path::PathBuf};
 mod page;
 
 use crate::{Curve, LIMIT};
-use page::{Axis, Chart, Scale};
+use page::{Axis, Chart, Corner, Scale};
 use plotters::style::RGBColor;
 
 /// Draws the curves to `target/newton.svg`.
@@ -27,5 +27,6 @@ pub fn draw([newton, region, descent, lbfgs]: [Curve; 4]) -> Result<PathBuf, Box
         chart.line(curve, color);
         chart.name(color, name);
     }
+    chart.legend(Corner::LowerLeft);
     chart.save("newton")
 }

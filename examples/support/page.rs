@@ -77,6 +77,7 @@ fn label(value: f64) -> String {
 pub enum Corner {
     UpperRight,
     LowerRight,
+    LowerLeft,
 }
 
 /// A chart on one page. Later lines are drawn over earlier ones.
@@ -208,6 +209,7 @@ impl Chart {
         let corner = match self.legend {
             Corner::UpperRight => SeriesLabelPosition::UpperRight,
             Corner::LowerRight => SeriesLabelPosition::LowerRight,
+            Corner::LowerLeft => SeriesLabelPosition::LowerLeft,
         };
         legend.position(corner).margin(10).draw()?;
         Ok(())

@@ -22,8 +22,8 @@ pub fn draw(
     let title = format!("a {}, taken for a {guess}", query.labels[0]);
     mosaic.row(&title, [tile(query, 0, None)]);
     for (title, found) in [
-        ("push its loss up: without them it falls by", up),
-        ("hold its loss down: without them it rises by", down),
+        ("push its loss up: its change without them", up),
+        ("hold its loss down: its change without them", down),
     ] {
         println!("\nTraining digits that {title}");
         for (sample, score) in found {
